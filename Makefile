@@ -1,0 +1,52 @@
+# A fresh machine needs python3 with pip and venv, and make: every target sets up what it needs.
+PYTHON ?= python3
+PIP_INSTALL = -m pip install --quiet --disable-pip-version-check
+READY := .venv/.ready
+
+.PHONY: help demo test test-all test-compat lint format clean
+
+help:
+	@echo "make demo        run the whole way once: text, speech, lip-synced video, published (KEEP=1 leaves the UI up)"
+	@echo "make test        all tests that CI runs, on Airflow 3.3"
+	@echo "make test-all    the long ones too"
+	@echo "make test-compat the fast tests on Airflow 3.1 and 3.2"
+	@echo "make lint        ruff, mypy, pyright"
+
+.venv/.ready: pyproject.toml constraints/airflow-3.3.txt
+	@echo "setting up .venv (Airflow 3.3.2 and what the tests and the demo need); this is done once"
+	$(PYTHON) -m venv .venv
+	.venv/bin/python $(PIP_INSTALL) -c constraints/airflow-3.3.txt -e '.[dev]'
+	@touch $@
+
+.venv-%/.ready: pyproject.toml constraints/airflow-%.txt
+	@echo "setting up .venv-$* (Airflow $*)"
+	$(PYTHON) -m venv .venv-$*
+	.venv-$*/bin/python $(PIP_INSTALL) -c constraints/airflow-$*.txt -e '.[dev]'
+	@touch $@
+
+demo: $(READY)
+	.venv/bin/python -m demo $(if $(KEEP),--keep,)
+
+test: $(READY)
+	.venv/bin/python -m pytest -m "not full" $(PYTEST_ARGS)
+
+test-all: $(READY)
+	.venv/bin/python -m pytest $(PYTEST_ARGS)
+
+test-compat: .venv-3.1/.ready .venv-3.2/.ready
+	.venv-3.1/bin/python -m pytest -m "not airflow and not full" $(PYTEST_ARGS)
+	.venv-3.2/bin/python -m pytest -m "not airflow and not full" $(PYTEST_ARGS)
+
+lint: $(READY)
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy -p airflow_provider_lipsync
+	.venv/bin/mypy example_dags
+	.venv/bin/pyright example_dags
+
+format: $(READY)
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+clean:
+	rm -rf .venv .venv-* .demo build dist
