@@ -37,20 +37,21 @@ def charged_seconds(
     :raises ValueError: a length is negative or not a finite number, or the endpoint or order is not known.
     """
     known_order = Order(order)
-    lengths: tuple[float | None, float | None]
-    match Endpoint(endpoint):
-        case Endpoint.VIDEO:  # the longer one is cut, or extended: the shorter one is charged
-            lengths, combine = (video, audio), min
-        case Endpoint.IMAGE:
-            lengths, combine = (audio, audio), max
-        case Endpoint.IMAGE_MULTI:
-            lengths, combine = (left_audio, right_audio), max if known_order is Order.MEANWHILE else _add
-    first, second = lengths
-    if first is None or second is None:
-        return None
-    if not (math.isfinite(first) and math.isfinite(second)) or min(first, second) < 0:
-        raise ValueError(f"lengths of media must be finite and not negative, got {first!r} and {second!r} seconds")
-    return max(MINIMUM_SECONDS, math.ceil(combine(first, second)))
+    lengths: list[float] = []
+    for length in _needed(Endpoint(endpoint), video, audio, left_audio, right_audio):
+        if length is None:
+            return None
+        if not math.isfinite(length) or length < 0:
+            raise ValueError(f"the length of a medium must be finite and not negative, got {length!r} seconds")
+        lengths.append(length)
+    match Endpoint(endpoint), known_order:
+        case Endpoint.VIDEO, _:  # the longer one is cut, or extended: the shorter one is charged
+            seconds = min(lengths)
+        case Endpoint.IMAGE_MULTI, Order.LEFT_RIGHT | Order.RIGHT_LEFT:
+            seconds = sum(lengths)
+        case _:
+            seconds = max(lengths)
+    return max(MINIMUM_SECONDS, math.ceil(seconds))
 
 
 def estimate_credits(seconds: int | None, resolution: Resolution | str = Resolution.P480) -> int | None:
@@ -65,5 +66,13 @@ def estimate_credits(seconds: int | None, resolution: Resolution | str = Resolut
     return None if seconds is None else max(MINIMUM_SECONDS, seconds) * rate
 
 
-def _add(first: float, second: float) -> float:
-    return first + second
+def _needed(
+    endpoint: Endpoint, video: float | None, audio: float | None, left_audio: float | None, right_audio: float | None
+) -> tuple[float | None, ...]:
+    match endpoint:
+        case Endpoint.VIDEO:
+            return video, audio
+        case Endpoint.IMAGE:
+            return (audio,)
+        case Endpoint.IMAGE_MULTI:
+            return left_audio, right_audio

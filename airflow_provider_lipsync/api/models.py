@@ -11,11 +11,11 @@ from enum import StrEnum
 from typing import Any, ClassVar
 
 __all__ = [
+    "Endpoint",
     "ImageMultiRequest",
     "ImageRequest",
     "Job",
     "JobStatus",
-    "Endpoint",
     "Order",
     "Resolution",
     "SubmitRequest",

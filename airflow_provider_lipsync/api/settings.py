@@ -1,0 +1,65 @@
+"""What both clients are made from: where, who, how long, how many at once."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from airflow_provider_lipsync.api.retry import RetryPolicy
+from airflow_provider_lipsync.api.wire import Target, is_loopback
+
+__all__ = ["ClientSettings", "Timeouts"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timeouts:
+    """How long a request may take, in seconds.
+
+    :param connect: to open a connection, TLS included.
+    :param read: until the next bytes of an answer.
+    :param write: until the next bytes of a request are taken.
+    :param pool: until a connection of the pool is free.
+    :param total: for the body of an answer, so that a server cannot drip it for ever.
+    """
+
+    connect: float = 10.0
+    read: float = 30.0
+    write: float = 30.0
+    pool: float = 30.0
+    total: float = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClientSettings:
+    """What both clients are made from.
+
+    :param target: base URL and API key.
+    :param timeouts: see :class:`Timeouts`.
+    :param max_connections: connections that are open at once at the most.
+    :param retry: how often and how patiently a request is sent again.
+    """
+
+    target: Target
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    max_connections: int = 10
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+
+    def httpx_arguments(self, *, keepalive: int) -> dict[str, Any]:
+        """Return what an httpx client is made with; proxies of the environment do not apply to a loopback host."""
+        times = self.timeouts
+        return {
+            "timeout": httpx.Timeout(connect=times.connect, read=times.read, write=times.write, pool=times.pool),
+            "limits": httpx.Limits(max_connections=self.max_connections, max_keepalive_connections=keepalive),
+            "follow_redirects": False,
+            "trust_env": not is_loopback(urlsplit(self.target.base_url).hostname or ""),
+        }
+
+    @cached_property
+    def ssl_context(self) -> ssl.SSLContext | bool:
+        """One context for both httpx clients: making one takes some 25 ms and 0.7 MB; plain http needs none."""
+        return httpx.create_ssl_context() if self.target.base_url.startswith("https:") else False
