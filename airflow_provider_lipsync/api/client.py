@@ -17,7 +17,7 @@ import httpx
 
 from airflow_provider_lipsync.api.answers import Answer, NoAnswer
 from airflow_provider_lipsync.api.models import Job, SubmitRequest
-from airflow_provider_lipsync.api.reading import aread_answer, no_answer
+from airflow_provider_lipsync.api.reading import aread_answer, no_answer, read_answer
 from airflow_provider_lipsync.api.retry import RetryPolicy
 from airflow_provider_lipsync.api.settings import ClientSettings, Timeouts
 from airflow_provider_lipsync.api.wire import (

@@ -1,0 +1,34 @@
+"""The one place that touches Airflow's insides: how a task is told that its trigger was lost or timed out.
+
+Airflow documents ``resume_execution`` for neither; the names below were read in the task SDK of 3.1, 3.2 and 3.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["trigger_failure"]
+
+try:
+    from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, TriggerFailureReason
+except ImportError as error:  # pragma: no cover - tells the reader which name went away
+    raise ImportError(
+        "airflow-provider-lipsync does not know this Airflow: airflow.sdk.bases.operator has no TRIGGER_FAIL_REPR or "
+        "TriggerFailureReason. Install a version of the provider that names this Airflow as supported."
+    ) from error
+
+
+def trigger_failure(next_method: str, next_kwargs: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return what happened to the trigger, as an event of ours; None where the task is resumed by an event.
+
+    :param next_method: what Airflow resumes the task with.
+    :param next_kwargs: and with which arguments.
+    """
+    if next_method != TRIGGER_FAIL_REPR:
+        return None
+    reason = (next_kwargs or {}).get("error", "Unknown")
+    if reason == TriggerFailureReason.TRIGGER_TIMEOUT:
+        return {"status": "timeout", "message": "the triggerer did not come back in time"}
+    lines = (next_kwargs or {}).get("traceback") or [str(getattr(reason, "value", reason))]
+    return {"status": "error", "message": f"the trigger failed: {str(lines[-1]).strip()}"}

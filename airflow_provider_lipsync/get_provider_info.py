@@ -1,0 +1,76 @@
+"""What Airflow reads about this provider: data alone, so that reading it costs nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_provider_lipsync import __version__
+
+__all__ = ["get_provider_info"]
+
+_INTEGRATION = "Lipsync"
+_ROOT = "airflow_provider_lipsync"
+
+# The extras of a connection, the one definition that the forms of Airflow 3.1 and of 3.2+ are both made from.
+# Airflow 3.1 knows only integer, password, string and boolean.
+_CONN_FIELDS: dict[str, dict[str, Any]] = {
+    "http_timeout": {
+        "label": "HTTP timeout (seconds)",
+        "description": "How long to wait for the next bytes of an answer. Default 30.",
+        "schema": {"type": ["integer", "null"], "minimum": 1},
+    },
+    "max_connections": {
+        "label": "Connections at once",
+        "description": "Connections to the API that one process holds open at the most. Default 10.",
+        "schema": {"type": ["integer", "null"], "minimum": 1},
+    },
+    "typical_seconds_low": {
+        "label": "Typical job: from (seconds)",
+        "description": "What a quick job takes; told in the task log. Default 30, as the vendor says.",
+        "schema": {"type": ["integer", "null"], "minimum": 0},
+    },
+    "typical_seconds_high": {
+        "label": "Typical job: to (seconds)",
+        "description": "What a slow job takes; told in the task log. Default 120, as the vendor says.",
+        "schema": {"type": ["integer", "null"], "minimum": 0},
+    },
+}
+
+_UI_FIELD_BEHAVIOUR: dict[str, Any] = {
+    "hidden-fields": ["schema", "login", "port"],
+    "relabeling": {"password": "API key", "host": "API base URL"},
+    "placeholders": {"password": "sk_…", "host": "https://lipsync.studio/api/v1 (the default)"},
+}
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Return the provider's metadata, in the shape of Airflow's ``provider_info.schema.json``."""
+    return {
+        "package-name": "airflow-provider-lipsync",
+        "name": "Lipsync",
+        "description": "Lip-synced videos from pictures or videos plus speech, by the Lipsync API.",
+        "versions": [__version__],
+        "integrations": [
+            {"integration-name": _INTEGRATION, "external-doc-url": "https://lipsync.studio", "tags": ["service"]}
+        ],
+        "operators": [{"integration-name": _INTEGRATION, "python-modules": [f"{_ROOT}.operators.lipsync"]}],
+        "sensors": [{"integration-name": _INTEGRATION, "python-modules": [f"{_ROOT}.sensors.lipsync"]}],
+        "hooks": [{"integration-name": _INTEGRATION, "python-modules": [f"{_ROOT}.hooks.lipsync"]}],
+        "triggers": [{"integration-name": _INTEGRATION, "python-modules": [f"{_ROOT}.triggers.lipsync"]}],
+        "transfers": [
+            {
+                "source-integration-name": _INTEGRATION,
+                "target-integration-name": "Object Storage",
+                "python-module": f"{_ROOT}.transfers.object_storage",
+            }
+        ],
+        "connection-types": [
+            {
+                "connection-type": "lipsync",
+                "hook-class-name": f"{_ROOT}.hooks.lipsync.LipsyncHook",
+                "hook-name": "Lipsync",
+                "conn-fields": _CONN_FIELDS,
+                "ui-field-behaviour": _UI_FIELD_BEHAVIOUR,
+            }
+        ],
+    }

@@ -1,0 +1,99 @@
+"""From an Airflow connection to what a client is made from: pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from airflow_provider_lipsync.api.wire import DEFAULT_BASE_URL, Target
+from airflow_provider_lipsync.exceptions import LipsyncMisconfigured
+
+__all__ = ["ConnectionLike", "ConnectionSettings", "read_connection"]
+
+_API_PATH = urlsplit(DEFAULT_BASE_URL).path
+
+
+class ConnectionLike(Protocol):
+    """What is read of an Airflow connection."""
+
+    conn_id: str
+    host: str | None
+    schema: str | None
+    port: int | None
+    password: str | None
+
+    @property
+    def extra_dejson(self) -> dict[str, Any]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConnectionSettings:
+    """A connection of type ``lipsync``, understood.
+
+    :param target: base URL and API key.
+    :param http_timeout: seconds to wait for the next bytes of an answer.
+    :param max_connections: connections that are open at once at the most.
+    :param typical_seconds: what a quick and what a slow job takes.
+    """
+
+    target: Target
+    http_timeout: float = 30.0
+    max_connections: int = 10
+    typical_seconds: tuple[float, float] = field(default=(30.0, 120.0))
+
+
+def read_connection(conn: ConnectionLike) -> ConnectionSettings:
+    """Return the settings of a connection.
+
+    The host may be empty (the vendor's), a bare host, or a URL with or without a path; without a path, ``/api/v1`` is
+    meant. A port of 0, as Airflow's form sends it, counts as none.
+
+    :raises LipsyncMisconfigured: the host, the key or an extra cannot be used; the message names the connection.
+    """
+    try:
+        extras = conn.extra_dejson or {}
+        target = Target(base_url=_base_url(conn), api_key=(conn.password or "").strip())
+        return ConnectionSettings(
+            target=target,
+            http_timeout=_number(extras, "http_timeout", 30.0, least=0.001),
+            max_connections=int(_number(extras, "max_connections", 10, least=1)),
+            typical_seconds=(
+                _number(extras, "typical_seconds_low", 30.0),
+                _number(extras, "typical_seconds_high", 120.0),
+            ),
+        )
+    except LipsyncMisconfigured as error:
+        raise LipsyncMisconfigured(f"connection {conn.conn_id!r}: {error.message}") from None
+
+
+def _base_url(conn: ConnectionLike) -> str:
+    host = (conn.host or "").strip()
+    if not host:
+        return DEFAULT_BASE_URL
+    schema = (conn.schema or "").strip()
+    scheme = schema if schema in ("http", "https") else "https"
+    url = host if "://" in host else f"{scheme}://{host}"
+    try:
+        parts = urlsplit(url)
+        port = parts.port or conn.port or None
+    except ValueError:
+        raise LipsyncMisconfigured(f"the host {host!r} is not a host or a URL") from None
+    name = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
+    in_schema = schema if schema not in ("", "http", "https") else ""  # lipsync://:key@host/api/v1 puts the path there
+    path = parts.path.rstrip("/") or (f"/{in_schema.strip('/')}" if in_schema else _API_PATH)
+    return f"{parts.scheme}://{name}{f':{port}' if port else ''}{path}"
+
+
+def _number(extras: Mapping[str, Any], name: str, default: float, *, least: float = 0.0) -> float:
+    value = extras.get(name)
+    if value is None or value == "":
+        return default
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = float("nan")
+    if isinstance(value, bool) or not least <= number < float("inf"):
+        raise LipsyncMisconfigured(f"the extra {name} must be a number of at least {least:g}, got {value!r}")
+    return number

@@ -1,0 +1,1 @@
+"""The life of one paid job, shared by operator, sensor and trigger."""

@@ -1,0 +1,204 @@
+"""What operator and sensor share as tasks: deferring until a job has ended, waiting in place, and coming back."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from airflow_provider_lipsync._airflow import trigger_failure
+from airflow_provider_lipsync.api.models import Job
+from airflow_provider_lipsync.exceptions import Charged, LipsyncError, LipsyncPollFault
+from airflow_provider_lipsync.jobs.outcome import LipsyncResult, finished, timed_out
+from airflow_provider_lipsync.jobs.waiting import ONE_ATTEMPT, JobEvent, Look, Pause, watch_job
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_lipsync.hooks.lipsync import LipsyncHook
+
+    class _Task:
+        """What is used of Airflow's BaseOperator."""
+
+        log: Any
+
+        def defer(
+            self, *, trigger: Any, method_name: str, kwargs: dict[str, Any] | None = None, timeout: Any = None
+        ) -> NoReturn: ...
+
+        def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any: ...
+
+else:
+    _Task = object
+
+__all__ = ["JobTask", "moment"]
+
+# Seconds behind the trigger's own deadline, after which Airflow itself ends a deferral whose triggerer never came back.
+_BACKSTOP_SECONDS = 300.0
+
+
+class JobTask(_Task):
+    """Mixed into an operator or a sensor: it waits for one job and hands on its result."""
+
+    lipsync_conn_id: str
+    deferrable: bool
+
+    _hook: LipsyncHook | None = None
+
+    # What a host must say about itself.
+
+    def _wait_seconds(self) -> float:
+        """Return how long to wait for a job at the most."""
+        raise NotImplementedError
+
+    def _look_interval(self) -> float:
+        """Return the seconds between two looks."""
+        raise NotImplementedError
+
+    def _known_job_id(self, context: Context) -> str:
+        """Return the job's id when a resumed task was not told it."""
+        raise NotImplementedError
+
+    def _wait_error(self, error: LipsyncError) -> LipsyncError:
+        """Return what to raise for an error of the wait."""
+        raise NotImplementedError
+
+    @property
+    def hook(self) -> LipsyncHook:
+        """The hook, made when it is first asked for."""
+        if self._hook is None:
+            from airflow_provider_lipsync.hooks.lipsync import LipsyncHook
+
+            self._hook = LipsyncHook(lipsync_conn_id=self.lipsync_conn_id)
+        return self._hook
+
+    def execute_complete(
+        self, context: Context, event: Any = None, job_id: str | None = None, deadline: float | None = None
+    ) -> LipsyncResult:
+        """Come back from the trigger. Safe to run twice; an event that is missing or odd makes it look for itself.
+
+        :param event: what the trigger fired.
+        :param job_id: what was deferred for.
+        :param deadline: seconds since the epoch.
+        """
+        job_id = job_id or self._known_job_id(context)
+        try:
+            return finished(_job_in(event, job_id) or self._last_look(job_id, event, deadline))
+        except LipsyncError as error:
+            raise self._wait_error(error) from None
+        finally:
+            self._close()
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Come back from Airflow. A trigger that was lost or timed out is no verdict: look once more."""
+        failure = trigger_failure(next_method, next_kwargs)
+        if failure is not None:
+            next_method, next_kwargs = "execute_complete", {"event": failure}
+        return super().resume_execution(next_method, next_kwargs, context)
+
+    def _wait(self, job_id: str, deadline: float) -> LipsyncResult:
+        """Wait for a job whose first look found it unfinished, freeing the worker if the task is deferrable.
+
+        :param deadline: seconds since the epoch.
+        """
+        if self.deferrable:
+            self._defer(job_id, deadline)
+        return finished(self._settled(self._watch_in_place(job_id, deadline), job_id))
+
+    def _first_look(self, job_id: str) -> Job | None:
+        """Return the job if it has ended already; a look that does not work leaves it to the waiting."""
+        try:
+            job = self.hook.client.get_job(job_id, retry=ONE_ATTEMPT)
+        except LipsyncError as error:
+            self.log.info("The first look at job %s did not work: %s.", job_id, error.message)
+            return None
+        return job if job.status.is_terminal else None
+
+    def _defer(self, job_id: str, deadline: float) -> NoReturn:
+        from airflow_provider_lipsync.triggers.lipsync import LipsyncJobTrigger
+
+        trigger = LipsyncJobTrigger(
+            job_id=job_id, lipsync_conn_id=self.lipsync_conn_id, poll_interval=self._look_interval(), deadline=deadline
+        )
+        left = max(0.0, deadline - time.time()) + _BACKSTOP_SECONDS
+        self.log.info("Freeing the worker while job %s renders, until %s at the latest.", job_id, moment(deadline))
+        self.defer(
+            trigger=trigger,
+            method_name="execute_complete",
+            kwargs={"job_id": job_id, "deadline": deadline},
+            timeout=timedelta(seconds=left),
+        )
+
+    def _watch_in_place(self, job_id: str, deadline: float) -> JobEvent:
+        pause = self._look_interval()
+        watch = watch_job(
+            job_id, deadline=deadline, poll_interval=pause, now=time.time, log=self.log, first_pause=pause
+        )
+        seen: Job | LipsyncError | None = None
+        while True:
+            try:
+                step = watch.send(seen)
+            except StopIteration as done:
+                event: JobEvent = done.value
+                return event
+            match step:
+                case Pause(seconds):
+                    seen = None
+                    time.sleep(seconds)
+                case Look():
+                    seen = self._look(job_id)
+
+    def _look(self, job_id: str) -> Job | LipsyncError:
+        try:
+            return self.hook.client.get_job(job_id, retry=ONE_ATTEMPT)
+        except LipsyncError as error:
+            return error
+
+    def _settled(self, event: JobEvent, job_id: str) -> Job:
+        return _job_in(event, job_id) or self._last_look(job_id, event, None)
+
+    def _last_look(self, job_id: str, event: Any, deadline: float | None) -> Job:
+        """Look for oneself and return the finished job; one that goes on is waited for, unless its time is up.
+
+        :raises LipsyncError: it could not be seen, or its time is up.
+        """
+        happened = event if isinstance(event, dict) else {}
+        try:
+            job = self.hook.client.get_job(job_id)
+        except LipsyncError as error:
+            if happened.get("status") == "timeout":
+                raise timed_out(job_id, seen=f"it could not be seen: {error.message}", job=None) from None
+            raise
+        if job.status.is_terminal:
+            return job
+        told = happened.get("message") or "it did not say why"
+        if happened.get("status") == "timeout":
+            raise timed_out(job_id, seen=f"last seen as {job.raw_status!r}; {told}", job=job)
+        if happened.get("status") == "error":
+            raise LipsyncPollFault(f"the job goes on, but was not watched: {told}", job_id=job_id, charged=Charged.YES)
+        self.log.warning("Job %s goes on, but its trigger told nothing that is known (%r): waiting on.", job_id, event)
+        return self._waited_on(job_id, deadline or time.time() + self._wait_seconds())
+
+    def _waited_on(self, job_id: str, deadline: float) -> Job:
+        if self.deferrable:
+            self._defer(job_id, deadline)
+        return self._settled(self._watch_in_place(job_id, deadline), job_id)
+
+    def _close(self) -> None:
+        if self._hook is not None:
+            self._hook.close()
+
+
+def _job_in(event: Any, job_id: str) -> Job | None:
+    """Return the finished job that an event of ours tells of; None where it tells of none, or of another."""
+    from airflow_provider_lipsync.api.answers import read_job
+
+    described = event.get("job") if isinstance(event, dict) else None
+    if not isinstance(described, dict) or described.get("id") != job_id:
+        return None
+    job = read_job(job_id, described)
+    return job if job.status.is_terminal else None
+
+
+def moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

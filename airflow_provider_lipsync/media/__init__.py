@@ -1,0 +1,1 @@
+"""Media outside the API: keeping finished videos safe."""

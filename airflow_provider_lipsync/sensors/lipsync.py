@@ -1,0 +1,112 @@
+"""LipsyncJobSensor: waits for a job that another task bought. It never buys anything."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import (
+    AirflowException,
+    AirflowSensorTimeout,
+    BaseSensorOperator,
+    PokeReturnValue,
+)
+
+from airflow_provider_lipsync.api.models import Job
+from airflow_provider_lipsync.exceptions import LipsyncError, LipsyncPollFault
+from airflow_provider_lipsync.jobs.outcome import (
+    LipsyncResult,
+    as_sensor_error,
+    finished,
+    job_id_of,
+    timed_out,
+)
+from airflow_provider_lipsync.jobs.task import JobTask
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context, XComArg
+
+__all__ = ["LipsyncJobSensor"]
+
+
+class LipsyncJobSensor(JobTask, BaseSensorOperator):
+    """Waits until a job has ended and hands on its result.
+
+    ``poke_interval`` (seconds, default 5), ``timeout`` (seconds, from the sensor's start), ``mode`` and ``soft_fail``
+    are Airflow's own. A job that the vendor says failed fails the sensor for good: looking again cannot help.
+
+    :param job: a job id, or the result of a Lipsync task (``job=render.output``).
+    :param lipsync_conn_id: connection of type ``lipsync``; its key must be the one that bought the job.
+    :param deferrable: whether to wait in the triggerer; False pokes on a worker, or in ``mode="reschedule"`` between
+        workers.
+    :raises LipsyncJobFailed: the vendor says that the job failed.
+    :raises LipsyncJobTimeout: the job was not seen finished within ``timeout``.
+    :return: :class:`~airflow_provider_lipsync.jobs.outcome.LipsyncResult`.
+    """
+
+    template_fields: Sequence[str] = ("job", "lipsync_conn_id")
+    ui_color = "#f6e7f7"
+
+    def __init__(
+        self,
+        *,
+        job: str | Mapping[str, Any] | LipsyncResult | XComArg,
+        lipsync_conn_id: str = "lipsync_default",
+        deferrable: bool = True,
+        poke_interval: Any = 5.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(poke_interval=poke_interval, **kwargs)
+        self.job = job
+        self.lipsync_conn_id = lipsync_conn_id
+        self.deferrable = deferrable
+
+    def execute(self, context: Context) -> LipsyncResult:
+        """Wait for the job; see the class."""
+        try:
+            if self.deferrable:  # by way of resume_execution, which applies soft_fail and never_fail
+                waited: LipsyncResult = super().resume_execution("_start_waiting", {}, context)
+                return waited
+            poked: LipsyncResult = super().execute(context)
+            return poked
+        except AirflowSensorTimeout as error:
+            if isinstance(error, LipsyncError):
+                raise
+            raise as_sensor_error(timed_out(self._known_job_id(context), seen=str(error), job=None)) from None
+        finally:
+            self._close()
+
+    def poke(self, context: Context) -> PokeReturnValue:
+        """Look at the job once."""
+        try:
+            seen = self._look(self._known_job_id(context))
+            if isinstance(seen, Job) and seen.status.is_terminal:
+                return PokeReturnValue(is_done=True, xcom_value=finished(seen))
+            if isinstance(seen, LipsyncPollFault):
+                self.log.warning("The job could not be seen: %s. This says nothing about it; looking on.", seen.message)
+            elif isinstance(seen, LipsyncError):
+                raise seen
+        except LipsyncError as error:
+            raise self._wait_error(error) from None
+        return PokeReturnValue(is_done=False)
+
+    def _start_waiting(self, context: Context) -> LipsyncResult:
+        try:
+            job_id = self._known_job_id(context)
+            ended = self._first_look(job_id)
+            return finished(ended) if ended else self._wait(job_id, time.time() + self.timeout)
+        except LipsyncError as error:
+            raise self._wait_error(error) from None
+
+    def _wait_seconds(self) -> float:
+        return float(self.timeout)
+
+    def _look_interval(self) -> float:
+        return float(self.poke_interval)
+
+    def _known_job_id(self, context: Context) -> str:
+        return job_id_of(self.job)
+
+    def _wait_error(self, error: LipsyncError) -> LipsyncError:
+        return error if isinstance(error, AirflowException) else as_sensor_error(error)

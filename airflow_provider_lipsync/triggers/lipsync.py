@@ -1,0 +1,88 @@
+"""LipsyncJobTrigger: waits for a job in the triggerer. It only ever looks (GET); nothing here can buy anything."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_provider_lipsync.api.models import Job
+from airflow_provider_lipsync.exceptions import LipsyncError
+from airflow_provider_lipsync.hooks.lipsync import LipsyncHook
+from airflow_provider_lipsync.jobs.waiting import (
+    FIRST_LOOK_SECONDS,
+    ONE_ATTEMPT,
+    JobEvent,
+    Look,
+    Pause,
+    Watch,
+    watch_job,
+)
+
+__all__ = ["LipsyncJobTrigger"]
+
+
+class LipsyncJobTrigger(BaseTrigger):
+    """Fires one event when a job has ended, cannot be seen for good, or its deadline has passed.
+
+    The event is ``{"status": "completed" | "failed" | "timeout" | "error", "job_id", "job": {…} or None, "message"}``.
+
+    :param job_id: the vendor's id.
+    :param lipsync_conn_id: the connection; the API key stays in it.
+    :param poll_interval: seconds between two looks.
+    :param deadline: seconds since the epoch: wall-clock, so that a restart changes nothing.
+    """
+
+    def __init__(self, *, job_id: str, lipsync_conn_id: str, poll_interval: float, deadline: float) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.job_id = job_id
+        self.lipsync_conn_id = lipsync_conn_id
+        self.poll_interval = poll_interval
+        self.deadline = deadline
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class path and the arguments that make this trigger again."""
+        names = ("job_id", "lipsync_conn_id", "poll_interval", "deadline")
+        return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Watch the job and yield its one event."""
+        watch = watch_job(
+            self.job_id,
+            deadline=self.deadline,
+            poll_interval=self.poll_interval,
+            now=time.time,
+            log=self.log,
+            first_pause=max(FIRST_LOOK_SECONDS, self.poll_interval),
+        )
+        hook = LipsyncHook(lipsync_conn_id=self.lipsync_conn_id)
+        try:
+            event = await self._drive(watch, hook)
+        finally:
+            await hook.aclose()
+        yield TriggerEvent(dict(event))  # type: ignore[no-untyped-call]
+
+    async def _drive(self, watch: Watch, hook: LipsyncHook) -> JobEvent:
+        seen: Job | LipsyncError | None = None
+        while True:
+            try:
+                step = watch.send(seen)
+            except StopIteration as done:
+                event: JobEvent = done.value
+                return event
+            match step:
+                case Pause(seconds):
+                    seen = None
+                    await asyncio.sleep(seconds)
+                case Look():
+                    seen = await self._look(hook)
+
+    async def _look(self, hook: LipsyncHook) -> Job | LipsyncError:
+        try:
+            client = await hook.aget_client()
+            return await client.get_job(self.job_id, retry=ONE_ATTEMPT)
+        except LipsyncError as error:
+            return error
