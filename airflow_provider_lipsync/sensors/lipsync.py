@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import (
     AirflowException,
     AirflowSensorTimeout,
+    AirflowSkipException,
     BaseSensorOperator,
     PokeReturnValue,
 )
@@ -64,18 +65,21 @@ class LipsyncJobSensor(JobTask, BaseSensorOperator):
 
     def execute(self, context: Context) -> LipsyncResult:
         """Wait for the job; see the class."""
+        result: LipsyncResult
         try:
             if self.deferrable:  # by way of resume_execution, which applies soft_fail and never_fail
-                waited: LipsyncResult = super().resume_execution("_start_waiting", {}, context)
-                return waited
-            poked: LipsyncResult = super().execute(context)
-            return poked
+                result = super().resume_execution("_start_waiting", {}, context)
+            else:
+                result = super().execute(context)
         except AirflowSensorTimeout as error:
             if isinstance(error, LipsyncError):
                 raise
+            if self.never_fail:  # Airflow's own loop applies it to the errors of a poke, not to its timeout
+                raise AirflowSkipException("Skipping due to never_fail is set to True.") from error
             raise as_sensor_error(timed_out(self._known_job_id(context), seen=str(error), job=None)) from None
         finally:
             self._close()
+        return result
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Look at the job once."""

@@ -1,0 +1,144 @@
+"""The package: what Airflow reads about it, what it exports, what it costs to import."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+from importlib.metadata import entry_points, version
+from pathlib import Path
+from typing import Any
+
+import airflow
+import jsonschema
+import pytest
+
+import airflow_provider_lipsync
+from airflow_provider_lipsync import LipsyncHook
+from airflow_provider_lipsync.get_provider_info import get_provider_info
+
+ROOT = Path(airflow_provider_lipsync.__file__).parent
+MODULES = sorted(
+    ".".join(path.relative_to(ROOT.parent).with_suffix("").parts)
+    for path in ROOT.rglob("*.py")
+    if path.name not in ("__init__.py", "__main__.py")
+)
+
+
+def test_the_provider_info_fits_the_installed_airflows_schema() -> None:
+    schema = json.loads((Path(airflow.__file__).parent / "provider_info.schema.json").read_text())
+    jsonschema.validate(get_provider_info(), schema)
+
+
+def test_airflow_finds_the_provider() -> None:
+    (found,) = [
+        e for e in entry_points(group="apache_airflow_provider") if e.dist and e.dist.name == "airflow-provider-lipsync"
+    ]
+    assert found.load()() == get_provider_info()
+    assert version("airflow-provider-lipsync") == airflow_provider_lipsync.__version__
+
+
+def named_modules(info: Any) -> list[str]:
+    return [
+        module
+        for room in ("operators", "sensors", "hooks", "triggers", "transfers")
+        for entry in info[room]
+        for module in entry.get("python-modules", [entry.get("python-module")])
+    ]
+
+
+def test_everything_that_the_provider_info_names_exists() -> None:
+    info = get_provider_info()
+    for module in named_modules(info):
+        importlib.import_module(module)
+    (connection,) = info["connection-types"]
+    module, _, name = connection["hook-class-name"].rpartition(".")
+    hook = getattr(importlib.import_module(module), name)
+    assert (hook.conn_type, hook.hook_name) == (connection["connection-type"], connection["hook-name"])
+
+
+def test_both_forms_of_the_connection_come_from_one_definition() -> None:
+    (connection,) = get_provider_info()["connection-types"]
+    behaviour = LipsyncHook.get_ui_field_behaviour()
+    assert behaviour["hidden_fields"] == connection["ui-field-behaviour"]["hidden-fields"]
+    assert behaviour["relabeling"]["password"] == "API key"
+    kinds = {definition["schema"]["type"][0] for definition in connection["conn-fields"].values()}
+    assert kinds <= {"integer", "password", "string", "boolean"}  # all that Airflow 3.1 knows
+
+
+def test_the_connection_form_of_the_installed_airflow() -> None:
+    from airflow.api_fastapi.core_api.services.ui.connections import HookMetaService
+
+    (form,) = [meta for meta in HookMetaService.hook_meta_data() if meta.connection_type == "lipsync"]
+    assert form.hook_name == "Lipsync"
+    assert form.standard_fields is not None
+    assert form.standard_fields.password is not None
+    assert form.standard_fields.password.title == "API key"
+    assert form.standard_fields.port is not None
+    assert form.standard_fields.port.hidden
+    fields = get_provider_info()["connection-types"][0]["conn-fields"]
+    assert {name: field["schema"]["title"] for name, field in (form.extra_fields or {}).items()} == {
+        name: definition["label"] for name, definition in fields.items()
+    }
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_what_a_module_exports_is_there(name: str) -> None:
+    module = importlib.import_module(name)
+    assert module.__doc__
+    assert sorted(module.__all__) == sorted(set(module.__all__))
+    assert all(hasattr(module, exported) for exported in module.__all__)
+
+
+def test_the_public_names_load_when_they_are_asked_for() -> None:
+    for name in airflow_provider_lipsync.__all__:
+        assert getattr(airflow_provider_lipsync, name)
+    assert dir(airflow_provider_lipsync) == sorted(airflow_provider_lipsync.__all__)
+    with pytest.raises(AttributeError, match="no_such_name"):
+        airflow_provider_lipsync.no_such_name  # noqa: B018
+
+
+def loaded_by(code: str) -> set[str]:
+    """Return the top-level packages that a fresh interpreter has loaded after some code."""
+    script = f"{code}\nimport sys, json\nprint(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+BASE = "from airflow.sdk import DAG, task, BaseOperator, BaseSensorOperator"
+OURS = (
+    "import airflow_provider_lipsync.operators.lipsync, airflow_provider_lipsync.sensors.lipsync, "
+    "airflow_provider_lipsync.transfers.object_storage"
+)
+
+
+def test_a_dag_file_that_imports_the_operators_loads_nothing_heavy() -> None:
+    added = loaded_by(f"{BASE}\n{OURS}") - loaded_by(BASE)
+    heavy = (
+        "httpx",
+        "httpcore",
+        "av",
+        "numpy",
+        "fsspec",
+        "upath",
+        "starlette",
+        "uvicorn",
+        "boto3",
+        "aiobotocore",
+        "s3fs",
+    )
+    assert not {name for name in added if name.split(".")[0] in heavy}
+    assert "airflow_provider_lipsync.hooks.lipsync" not in added
+    assert "airflow_provider_lipsync.triggers.lipsync" not in added
+
+
+def test_the_api_imports_nothing_of_airflow() -> None:
+    loaded = loaded_by("import airflow_provider_lipsync.api.client, airflow_provider_lipsync.api.check")
+    assert not {name for name in loaded if name == "airflow" or name.startswith("airflow.")}
+
+
+@pytest.mark.parametrize("room", ["api", "hooks", "jobs", "media", "operators", "sensors", "transfers", "triggers"])
+def test_no_room_imports_the_sandbox(room: str) -> None:
+    for path in (ROOT / room).rglob("*.py"):
+        assert "airflow_provider_lipsync.sandbox" not in path.read_text(), path
