@@ -1,14 +1,17 @@
 """Streams a finished video into object storage, in bounded memory: under the final name there is only the whole file.
 
 fsspec's files commit what they have when they are closed after an error. So a video is written inside fsspec's own
-transaction, which commits after the last byte was checked, and discards otherwise.
+transaction, which commits after the last byte was checked, and discards otherwise; on a local disk it is renamed.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -79,14 +82,16 @@ class _Fetch:
     def drain(self, sink: IO[bytes] | None) -> StoredVideo:
         """Read the whole video into a sink, or nowhere, and check that it is whole and an MP4."""
         digest, size = hashlib.sha256(), 0
-        with httpx.Client(timeout=_TIMEOUT, follow_redirects=True, max_redirects=5) as client:
-            with client.stream("GET", self.url, headers={"Accept-Encoding": "identity"}) as answer:
-                self._check_answer(answer)
-                for chunk in self._checked_start(answer.iter_bytes(_CHUNK)):
-                    digest.update(chunk)
-                    size += len(chunk)
-                    if sink is not None:
-                        sink.write(chunk)
+        with (
+            httpx.Client(timeout=_TIMEOUT, follow_redirects=True, max_redirects=5) as client,
+            client.stream("GET", self.url, headers={"Accept-Encoding": "identity"}) as answer,
+        ):
+            self._check_answer(answer)
+            for chunk in self._checked_start(answer.iter_bytes(_CHUNK)):
+                digest.update(chunk)
+                size += len(chunk)
+                if sink is not None:
+                    sink.write(chunk)
         promised = answer.headers.get("content-length")
         if promised is not None and promised != str(size):
             raise _Broken(f"{size} of {promised} bytes came")
@@ -127,9 +132,31 @@ def _with_retries(attempt: Any, log: Any) -> StoredVideo:
 
 def _write(fetch: _Fetch, path: ObjectStoragePath) -> StoredVideo:
     if path.protocol in ("", "file", "local"):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        return _write_beside(fetch, Path(path.path))
     with path.fs.transaction, path.fs.open(path.path, "wb", block_size=_PART) as sink:
         return fetch.drain(sink)
+
+
+def _write_beside(fetch: _Fetch, path: Path) -> StoredVideo:
+    """Write beside the final name and rename: fsspec's own temporary file may lie on another disk, where it copies."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", suffix=".part", delete=False) as beside:
+        try:
+            stored = fetch.drain(beside)
+            beside.flush()
+            os.fsync(beside.fileno())
+            os.chmod(beside.name, 0o666 & ~_umask())
+            os.replace(beside.name, path)
+        except BaseException:
+            os.unlink(beside.name)
+            raise
+    return stored
+
+
+def _umask() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
 
 
 def _hash_of(path: ObjectStoragePath) -> StoredVideo:

@@ -1,0 +1,258 @@
+"""The transfer: whole or not at all, into S3 (moto, real HTTP) and a local disk."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+from airflow_provider_lipsync import LipsyncToObjectStorageOperator
+from airflow_provider_lipsync.exceptions import (
+    LipsyncBadInput,
+    LipsyncJobFailed,
+    LipsyncTransferFailed,
+    LipsyncUnknownJob,
+)
+from tests.provider.conftest import Tell
+from tests.support.objectstore import BUCKET, aws_connection, objectstore
+from tests.support.scripted import Step, answer, drop, scripted
+from tests.support.tasks import new_context
+from tests.support.vendor import JOB_ID, completed, failed, job, processing
+
+VIDEO = b"\x00\x00\x00\x18ftypmp42" + bytes(range(256)) * 64  # what an MP4 begins like
+LARGE = VIDEO + b"\x07" * (9 * 1024 * 1024)  # more than one part of a multipart upload
+SHA = {len(content): hashlib.sha256(content).hexdigest() for content in (VIDEO, LARGE)}
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[tuple[str, Any]]:
+    with objectstore() as served:
+        yield served
+
+
+names = itertools.count()
+
+
+class Place:
+    """Somewhere to store a video, and a way to see what stands there."""
+
+    def __init__(self, client: Any, folder: Path) -> None:
+        self.client, self.folder, self.key = client, folder, f"weekly/{next(names)}.mp4"
+
+    @property
+    def path(self) -> str:
+        return f"s3://aws_mine@{BUCKET}/{self.key}"
+
+    def content(self) -> bytes | None:
+        found = self.client.list_objects_v2(Bucket=BUCKET, Prefix=self.key).get("Contents", [])
+        return self.client.get_object(Bucket=BUCKET, Key=self.key)["Body"].read() if found else None
+
+    def put(self, content: bytes) -> None:
+        self.client.put_object(Bucket=BUCKET, Key=self.key, Body=content)
+
+    def leftovers(self) -> list[Any]:
+        uploads: list[Any] = self.client.list_multipart_uploads(Bucket=BUCKET).get("Uploads", [])
+        return uploads
+
+
+class Folder(Place):
+    """The same on a local disk."""
+
+    @property
+    def path(self) -> str:
+        return f"file://{self.folder}/{self.key}"
+
+    def content(self) -> bytes | None:
+        file = self.folder / self.key
+        return file.read_bytes() if file.exists() else None
+
+    def put(self, content: bytes) -> None:
+        file = self.folder / self.key
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+
+    def leftovers(self) -> list[Any]:
+        return [file for file in self.folder.rglob("*") if file.is_file() and file.name != Path(self.key).name]
+
+
+@pytest.fixture(params=[Place, Folder], ids=["S3", "disk"])
+def place(
+    request: pytest.FixtureRequest, s3: tuple[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Place:
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_MINE", aws_connection(s3[0]))
+    made: Place = request.param(s3[1], tmp_path)
+    return made
+
+
+@contextmanager
+def video_at(*steps: Step) -> Iterator[str]:
+    with scripted(*steps) as server:
+        yield f"{server.url}/result.mp4?sig=secret"
+
+
+def store(place: Place, **changes: Any) -> Any:
+    return LipsyncToObjectStorageOperator(task_id="publish", **({"job": JOB_ID, "output_path": place.path} | changes))
+
+
+@pytest.mark.parametrize("content", [VIDEO, LARGE], ids=["small", "several parts"])
+def test_a_video_is_stored_whole(tell: Tell, place: Place, content: bytes) -> None:
+    with video_at(answer(200, content)) as url:
+        tell(completed(url))
+        result = store(place, job={"job_id": JOB_ID, "video_url": "https://old", "labels": {"client": "acme"}}).execute(
+            new_context()
+        )
+    assert place.content() == content
+    assert (result["size"], result["sha256"]) == (len(content), SHA[len(content)])
+    assert (result["job_id"], result["status"], result["labels"]) == (JOB_ID, "completed", {"client": "acme"})
+    assert result["output_path"] == place.path
+    assert result["output_uri"] == place.path.replace("aws_mine@", "")
+    assert len(result) == 11
+    assert place.leftovers() == []
+
+
+def cut(connection: socket.socket) -> None:
+    """Promise a large video, hang up in the middle."""
+    connection.sendall(f"HTTP/1.1 200 OK\r\nContent-Length: {len(LARGE)}\r\n\r\n".encode() + LARGE[: len(LARGE) - 99])
+
+
+@pytest.mark.parametrize("content", [VIDEO, None], ids=["something stood there", "nothing stood there"])
+def test_half_a_video_never_stands_under_the_final_name(tell: Tell, place: Place, content: bytes | None) -> None:
+    if content:
+        place.put(content)
+    with video_at(cut) as url:
+        tell(completed(url))
+        with pytest.raises(LipsyncTransferFailed, match="video: at the vendor") as caught:
+            store(place, if_exists="replace").execute(new_context())
+    assert isinstance(caught.value, AirflowException)
+    assert not isinstance(caught.value, AirflowFailException)
+    assert place.content() == content
+    assert place.leftovers() == []
+    assert "secret" not in str(caught.value)
+
+
+def test_a_download_that_breaks_off_is_begun_again(tell: Tell, place: Place) -> None:
+    with video_at(cut, drop, answer(200, LARGE)) as url:
+        tell(completed(url))
+        assert store(place).execute(new_context())["sha256"] == SHA[len(LARGE)]
+    assert place.content() == LARGE
+
+
+@pytest.mark.parametrize(
+    ("step", "words"),
+    [
+        pytest.param(answer(403), "it has died", id="403"),
+        pytest.param(answer(404), "it has died", id="404"),
+        pytest.param(answer(410), "it has died", id="410"),
+        pytest.param(answer(200, "<html>Sorry</html>"), "not an MP4", id="an error page with 200"),
+        pytest.param(answer(200), "not an MP4", id="nothing"),
+        pytest.param(answer(500), "answered 500", id="500"),
+    ],
+)
+def test_what_is_no_video_is_not_stored(tell: Tell, place: Place, step: Step, words: str) -> None:
+    with video_at(step) as url:
+        tell(completed(url))
+        with pytest.raises(LipsyncTransferFailed, match=words):
+            store(place).execute(new_context())
+    assert place.content() is None
+    assert place.leftovers() == []
+
+
+def test_this_very_video_is_reused(tell: Tell, place: Place) -> None:
+    place.put(VIDEO)
+    with video_at(answer(200, VIDEO)) as url:
+        tell(completed(url))
+        assert store(place).execute(new_context())["sha256"] == SHA[len(VIDEO)]
+
+
+@pytest.mark.parametrize("if_exists", ["reuse", "fail"])
+def test_another_video_is_not_touched(tell: Tell, place: Place, if_exists: str) -> None:
+    place.put(b"the boss's holiday")
+    with video_at(answer(200, VIDEO)) as url:
+        tell(completed(url))
+        with pytest.raises(LipsyncTransferFailed, match="something else stands at"):
+            store(place, if_exists=if_exists).execute(new_context())
+    assert place.content() == b"the boss's holiday"
+
+
+def test_another_video_is_replaced_if_asked(tell: Tell, place: Place) -> None:
+    place.put(b"the boss's holiday")
+    with video_at(answer(200, VIDEO)) as url:
+        tell(completed(url))
+        store(place, if_exists="replace").execute(new_context())
+    assert place.content() == VIDEO
+
+
+@pytest.mark.parametrize("fault", [answer(404), answer(500)], ids=["forgotten", "vendor down"])
+def test_a_video_whose_job_cannot_be_asked_for_is_fetched_by_the_url_it_had(
+    tell: Tell, place: Place, monkeypatch: pytest.MonkeyPatch, fault: Step
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    tell(fault)
+    with video_at(answer(200, VIDEO)) as url:
+        given = {"job_id": JOB_ID, "model": "lipsync-image", "status": "completed", "video_url": url}
+        assert store(place, job=given).execute(new_context())["model"] == "lipsync-image"
+    assert place.content() == VIDEO
+
+
+def test_an_id_alone_whose_job_nobody_knows_is_an_error(tell: Tell, place: Place) -> None:
+    tell(answer(404))
+    with pytest.raises(LipsyncUnknownJob):
+        store(place).execute(new_context())
+
+
+@pytest.mark.parametrize(
+    ("found", "kind", "words", "for_good"),
+    [
+        pytest.param(processing(), LipsyncTransferFailed, "no video yet", False, id="processing"),
+        pytest.param(job(status="polishing"), LipsyncTransferFailed, "no video yet", False, id="unknown status"),
+        pytest.param(failed(), LipsyncJobFailed, "Invalid audio format", True, id="failed"),
+    ],
+)
+def test_a_job_without_a_video(
+    tell: Tell, place: Place, found: Step, kind: type[Exception], words: str, for_good: bool
+) -> None:
+    tell(found)
+    with pytest.raises(kind, match=words) as caught:
+        store(place).execute(new_context())
+    assert isinstance(caught.value, AirflowFailException) is for_good
+
+
+@pytest.mark.parametrize("path", ["", None, "s3://bucket/folder/", "{{ ds }}.mp4"])
+def test_a_path_that_is_none_is_refused(tell: Tell, place: Place, path: Any) -> None:
+    server = tell(completed())
+    with pytest.raises(LipsyncBadInput, match="output_path: the path of a file is required"):
+        store(place, output_path=path).execute(new_context())
+    assert server.requests == []
+
+
+def test_a_bucket_that_is_not_there_is_told(tell: Tell, s3: tuple[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_MINE", aws_connection(s3[0]))
+    with video_at(answer(200, VIDEO)) as url:
+        tell(completed(url))
+        lost = LipsyncToObjectStorageOperator(
+            task_id="publish", job=JOB_ID, output_path="s3://aws_mine@no-such-bucket/video.mp4"
+        )
+        with pytest.raises(LipsyncTransferFailed, match=r"no-such-bucket/video.mp4 did not work"):
+            lost.execute(new_context())
+
+
+def test_an_unknown_choice_is_refused_while_the_dag_is_read(place: Place) -> None:
+    with pytest.raises(LipsyncBadInput, match="if_exists: allowed are reuse, replace, fail"):
+        store(place, if_exists="ignore")
+
+
+def test_a_redirect_is_followed_and_no_key_goes_with_it(tell: Tell, place: Place) -> None:
+    with scripted(answer(200, VIDEO)) as storage:
+        moved = answer(302, headers={"Location": f"{storage.url}/elsewhere.mp4"})
+        with video_at(moved) as url:
+            tell(completed(url))
+            store(place).execute(new_context())
+        assert b"authorization" not in storage.requests[0].lower()
+    assert place.content() == VIDEO
