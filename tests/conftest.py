@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import tempfile
+from importlib.metadata import version
+
+import pytest
 
 _HOME = tempfile.TemporaryDirectory(prefix="lipsync-tests-")
 for _name in [name for name in os.environ if name.startswith("AIRFLOW")]:
@@ -18,4 +21,11 @@ os.environ |= {
 
 from tests.runner.plugin import start_airflow  # noqa: E402
 
-__all__ = ["start_airflow"]
+__all__ = ["pytest_configure", "start_airflow"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Airflow 3.1 warns of how its own parts use each other and SQLAlchemy: there, only our own warnings are errors."""
+    if version("apache-airflow-core").startswith("3.1."):
+        config.addinivalue_line("filterwarnings", "default")
+        config.addinivalue_line("filterwarnings", "error:::airflow_provider_lipsync")

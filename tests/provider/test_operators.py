@@ -8,8 +8,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, TaskDeferred
 from airflow.sdk import DAG, XComArg
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferred
 
 from airflow_provider_lipsync import LipsyncImageMultiOperator, LipsyncImageOperator, LipsyncVideoOperator
 from airflow_provider_lipsync.exceptions import (

@@ -6,10 +6,9 @@ import time
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import (
+from airflow.providers.common.compat.sdk import (
     AirflowException,
     AirflowFailException,
-    AirflowRescheduleException,
     AirflowSensorTimeout,
     AirflowSkipException,
     TaskDeferred,
@@ -129,8 +128,9 @@ def test_reschedule_mode_frees_the_worker_between_two_looks(tell: Tell) -> None:
     context = new_context()
     context["ti"].get_first_reschedule_date = lambda _: None
     task = wait(deferrable=False, mode="reschedule")
-    with pytest.raises(AirflowRescheduleException):
+    with pytest.raises(AirflowException) as caught:
         task.execute(context)
+    assert type(caught.value).__name__ == "AirflowRescheduleException"  # its home differs between versions
     assert task.execute(context)["status"] == "completed"
     assert len(server.requests) == 2
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
 from airflow_provider_lipsync import LipsyncToObjectStorageOperator
 from airflow_provider_lipsync.exceptions import (
@@ -191,9 +191,8 @@ def test_another_video_is_replaced_if_asked(tell: Tell, place: Place) -> None:
 
 @pytest.mark.parametrize("fault", [answer(404), answer(500)], ids=["forgotten", "vendor down"])
 def test_a_video_whose_job_cannot_be_asked_for_is_fetched_by_the_url_it_had(
-    tell: Tell, place: Place, monkeypatch: pytest.MonkeyPatch, fault: Step
+    tell: Tell, place: Place, fault: Step
 ) -> None:
-    monkeypatch.setattr("time.sleep", lambda _: None)
     tell(fault)
     with video_at(answer(200, VIDEO)) as url:
         given = {"job_id": JOB_ID, "model": "lipsync-image", "status": "completed", "video_url": url}
