@@ -1,0 +1,118 @@
+"""The provider in a real Airflow: scheduler, triggerer, DAG processor, API server, and the sandbox over HTTP."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_lipsync.sandbox.server import SandboxServer
+from tests.runner import RealAirflow
+from tests.runner.plugin import StartAirflow
+from tests.runner.secrets import find_secret
+
+DAGS = Path(__file__).parent / "dags_provider"
+KEY = "sk_e2e_5f0c1d7a9b3e4826_secret"
+REFUSED_KEY = "sk_e2e_0a9d8c7b6e5f4312_refused"
+DAG_ID = "lipsync_jobs"
+SUCCEED = {"render", "publish", "in_place", "submit", "wait", "look_now_and_then"}
+FAIL = {"no_sound", "refused_key", "reaches_for_the_key"}
+
+pytestmark = pytest.mark.airflow
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[SandboxServer]:
+    with SandboxServer(keys=(KEY,), job_seconds=(12, 14)) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("published")
+
+
+@pytest.fixture(scope="module")
+def airflow(start_airflow: StartAirflow, sandbox: SandboxServer, folder: Path) -> RealAirflow:
+    def connection(key: str) -> str:
+        return json.dumps({"conn_type": "lipsync", "host": sandbox.url, "password": key})
+
+    return start_airflow(
+        dags=DAGS,
+        env={
+            "AIRFLOW_CONN_LIPSYNC_DEFAULT": connection(KEY),
+            "AIRFLOW_CONN_LIPSYNC_REFUSED": connection(REFUSED_KEY),
+            "AIRFLOW_VAR_LIPSYNC_SAMPLES": f"{sandbox.url}/samples",
+            "AIRFLOW_VAR_LIPSYNC_FOLDER": str(folder),
+        },
+    )
+
+
+class Finished:
+    """A run that is over, and what was seen on the way."""
+
+    def __init__(self, airflow: RealAirflow) -> None:
+        self.airflow = airflow
+        airflow.unpause(DAG_ID)
+        self.run_id = airflow.trigger(DAG_ID)
+        airflow.wait_for_task(DAG_ID, self.run_id, "render", ["deferred"])
+        airflow.wait_for_task(DAG_ID, self.run_id, "wait", ["deferred"])
+        self.found_while_deferred = find_secret(airflow, KEY)
+        self.run = airflow.wait_for_run(DAG_ID, self.run_id)
+        self.tasks = {task["task_id"]: task for task in airflow.task_instances(DAG_ID, self.run_id)}
+
+    def log(self, task_id: str) -> str:
+        return self.airflow.task_log(DAG_ID, self.run_id, task_id, 1)
+
+    def xcom(self, task_id: str, key: str = "return_value") -> Any:
+        return self.airflow.xcom(DAG_ID, self.run_id, task_id, key)
+
+
+@pytest.fixture(scope="module")
+def finished(airflow: RealAirflow) -> Finished:
+    return Finished(airflow)
+
+
+def test_every_dag_is_read_without_an_error(airflow: RealAirflow) -> None:
+    assert airflow.import_errors() == []
+
+
+def test_what_should_succeed_succeeds_and_what_should_fail_fails(finished: Finished) -> None:
+    states = {name: task["state"] for name, task in finished.tasks.items()}
+    assert states == dict.fromkeys(SUCCEED, "success") | dict.fromkeys(FAIL, "failed")
+
+
+def test_every_job_was_bought_once(finished: Finished, sandbox: SandboxServer) -> None:
+    bought = {submit["job_id"] for submit in sandbox.ledger()}
+    assert bought == {finished.xcom(task, "job_id") for task in ("render", "in_place", "submit", "no_sound")}
+    assert len(sandbox.ledger()) == 4
+
+
+def test_the_result_is_the_same_from_everywhere(finished: Finished, folder: Path) -> None:
+    results = {task: finished.xcom(task) for task in SUCCEED}
+    assert len({tuple(result) for result in results.values()}) == 1
+    assert results["wait"] == results["look_now_and_then"]
+    assert results["submit"]["status"] == "processing"
+    published = folder / f"{finished.run_id}.mp4"
+    assert results["publish"]["size"] == published.stat().st_size
+    assert results["publish"]["output_uri"] == f"file://{published}"
+
+
+def test_the_person_on_call_reads_what_to_do(finished: Finished) -> None:
+    job_id = finished.xcom("render", "job_id")
+    assert f"Job {job_id} was bought from lipsync-image and is charged" in finished.log("render")
+    assert f"Freeing the worker while job {job_id} renders" in finished.log("render")
+    failed = finished.xcom("no_sound", "job_id")
+    assert f"job {failed} · charged: yes · video: none · next: mend what the vendor names" in finished.log("no_sound")
+    assert "Invalid audio format" in finished.log("no_sound")
+    assert "job none · charged: no · video: none · next: check the API key" in finished.log("refused_key")
+    assert "the API key stands in the request itself, in prompt" in finished.log("reaches_for_the_key")
+
+
+def test_the_key_is_nowhere(finished: Finished) -> None:
+    assert finished.found_while_deferred == []
+    assert find_secret(finished.airflow, KEY) == []
+    assert find_secret(finished.airflow, REFUSED_KEY) == []
