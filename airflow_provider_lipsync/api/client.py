@@ -11,11 +11,12 @@ import time
 from collections.abc import Awaitable, Callable
 from functools import cached_property
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Generic, Self, TypeVar
 
 import httpx
 
 from airflow_provider_lipsync.api.answers import Answer, NoAnswer
+from airflow_provider_lipsync.api.flow import adrive, drive
 from airflow_provider_lipsync.api.models import Job, SubmitRequest
 from airflow_provider_lipsync.api.reading import aread_answer, no_answer, read_answer
 from airflow_provider_lipsync.api.retry import RetryPolicy
@@ -26,6 +27,7 @@ from airflow_provider_lipsync.api.wire import (
     PreparedRequest,
     Send,
     Target,
+    Wait,
     query_exchange,
     submit_exchange,
 )
@@ -33,8 +35,11 @@ from airflow_provider_lipsync.api.wire import (
 __all__ = ["AsyncLipsyncClient", "LipsyncClient"]
 
 
-class _Client:
-    """What the two shells share: settings, and the two exchanges."""
+HttpClient = TypeVar("HttpClient", httpx.Client, httpx.AsyncClient)
+
+
+class _Client(Generic[HttpClient]):
+    """What the two shells share: settings, the two exchanges, and the two httpx clients."""
 
     def __init__(
         self,
@@ -51,6 +56,29 @@ class _Client:
             max_connections=max_connections,
             retry=retry or RetryPolicy(),
         )
+        self._open: list[HttpClient] = []
+
+    def _new_client(self, arguments: dict[str, Any]) -> HttpClient:
+        raise NotImplementedError
+
+    @cached_property
+    def _querying(self) -> HttpClient:
+        return self._opened(keepalive=self.settings.max_connections)
+
+    @cached_property
+    def _posting(self) -> HttpClient:
+        return self._opened(keepalive=0)
+
+    def _opened(self, *, keepalive: int) -> HttpClient:
+        self._open.append(self._new_client(self.settings.httpx_arguments(keepalive=keepalive)))
+        return self._open[-1]
+
+    def _take_open(self) -> list[HttpClient]:
+        """Return what is to be closed, and forget it: the next request opens anew."""
+        taken, self._open = self._open, []
+        for name in ("_querying", "_posting"):
+            self.__dict__.pop(name, None)
+        return taken
 
     def _buying(self, request: SubmitRequest) -> Exchange:
         return submit_exchange(self.settings.target, request, self.settings.retry)
@@ -58,8 +86,12 @@ class _Client:
     def _looking(self, job_id: str, retry: RetryPolicy | None) -> Exchange:
         return query_exchange(self.settings.target, job_id, retry or self.settings.retry)
 
+    def _sending(self, request: PreparedRequest) -> Any:
+        client = self._posting if request.method == "POST" else self._querying
+        return client.stream(request.method, request.url, headers=dict(request.headers), content=request.body)
 
-class LipsyncClient(_Client):
+
+class LipsyncClient(_Client[httpx.Client]):
     """The API, synchronously. Close it, or use it as a context manager.
 
     :param api_key: the key, ``sk_…``.
@@ -82,7 +114,6 @@ class LipsyncClient(_Client):
     ) -> None:
         super().__init__(api_key, **settings)
         self._transport, self._sleep = transport, sleep
-        self._open: list[httpx.Client] = []
 
     def submit(self, request: SubmitRequest) -> Job:
         """Buy a job. The POST leaves at most once, unless it never left or was refused with 429.
@@ -91,7 +122,7 @@ class LipsyncClient(_Client):
         :raises LipsyncSubmitUncertain: the job may exist and may have been charged.
         :raises LipsyncError: any other: nothing was bought; see :func:`~.answers.parse_submit`.
         """
-        return self._drive(self._buying(request), lambda: self._posting)
+        return drive(self._buying(request), self._act)
 
     def get_job(self, job_id: str, *, retry: RetryPolicy | None = None) -> Job:
         """Look at a job; this is free.
@@ -99,14 +130,12 @@ class LipsyncClient(_Client):
         :raises LipsyncPollFault: the look did not work; it says nothing about the job.
         :raises LipsyncUnknownJob, LipsyncKeyRefused, LipsyncMisconfigured: the vendor refused to tell.
         """
-        return self._drive(self._looking(job_id, retry), lambda: self._querying)
+        return drive(self._looking(job_id, retry), self._act)
 
     def close(self) -> None:
         """Close every connection."""
-        while self._open:
-            self._open.pop().close()
-        self.__dict__.pop("_querying", None)
-        self.__dict__.pop("_posting", None)
+        for client in self._take_open():
+            client.close()
 
     def __enter__(self) -> Self:
         return self
@@ -116,44 +145,21 @@ class LipsyncClient(_Client):
     ) -> None:
         self.close()
 
-    @cached_property
-    def _querying(self) -> httpx.Client:
-        return self._new_client(keepalive=self.settings.max_connections)
+    def _new_client(self, arguments: dict[str, Any]) -> httpx.Client:
+        return httpx.Client(transport=self._transport, **arguments)
 
-    @cached_property
-    def _posting(self) -> httpx.Client:
-        return self._new_client(keepalive=0)
-
-    def _new_client(self, *, keepalive: int) -> httpx.Client:
-        arguments = self.settings.httpx_arguments(keepalive=keepalive)
-        client = httpx.Client(transport=self._transport, verify=self.settings.ssl_context, **arguments)
-        self._open.append(client)
-        return client
-
-    def _drive(self, exchange: Exchange, client: Callable[[], httpx.Client]) -> Job:
-        reply: Answer | NoAnswer | None = None
-        while True:
-            try:
-                step = exchange.send(reply)
-            except StopIteration as done:
-                job: Job = done.value
-                return job
-            if isinstance(step, Send):
-                reply = self._send(client(), step.request)
-            else:
-                reply = None
-                self._sleep(step.seconds)
-
-    def _send(self, client: httpx.Client, request: PreparedRequest) -> Answer | NoAnswer:
-        sending = client.stream(request.method, request.url, headers=dict(request.headers), content=request.body)
+    def _act(self, step: Send | Wait) -> Answer | NoAnswer | None:
+        if isinstance(step, Wait):
+            self._sleep(step.seconds)
+            return None
         try:
-            with sending as came:
+            with self._sending(step.request) as came:
                 return read_answer(came, seconds=self.settings.timeouts.total)
         except httpx.TransportError as error:
             return no_answer(error)
 
 
-class AsyncLipsyncClient(_Client):
+class AsyncLipsyncClient(_Client[httpx.AsyncClient]):
     """The API, asynchronously; like :class:`LipsyncClient` in all else.
 
     :param transport: an httpx transport, for tests; it serves both kinds of request.
@@ -170,22 +176,19 @@ class AsyncLipsyncClient(_Client):
     ) -> None:
         super().__init__(api_key, **settings)
         self._transport, self._sleep = transport, sleep
-        self._open: list[httpx.AsyncClient] = []
 
     async def submit(self, request: SubmitRequest) -> Job:
         """Buy a job; see :meth:`LipsyncClient.submit`."""
-        return await self._drive(self._buying(request), lambda: self._posting)
+        return await adrive(self._buying(request), self._act)
 
     async def get_job(self, job_id: str, *, retry: RetryPolicy | None = None) -> Job:
         """Look at a job; see :meth:`LipsyncClient.get_job`."""
-        return await self._drive(self._looking(job_id, retry), lambda: self._querying)
+        return await adrive(self._looking(job_id, retry), self._act)
 
     async def aclose(self) -> None:
         """Close every connection."""
-        while self._open:
-            await self._open.pop().aclose()
-        self.__dict__.pop("_querying", None)
-        self.__dict__.pop("_posting", None)
+        for client in self._take_open():
+            await client.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -195,38 +198,15 @@ class AsyncLipsyncClient(_Client):
     ) -> None:
         await self.aclose()
 
-    @cached_property
-    def _querying(self) -> httpx.AsyncClient:
-        return self._new_client(keepalive=self.settings.max_connections)
+    def _new_client(self, arguments: dict[str, Any]) -> httpx.AsyncClient:
+        return httpx.AsyncClient(transport=self._transport, **arguments)
 
-    @cached_property
-    def _posting(self) -> httpx.AsyncClient:
-        return self._new_client(keepalive=0)
-
-    def _new_client(self, *, keepalive: int) -> httpx.AsyncClient:
-        arguments = self.settings.httpx_arguments(keepalive=keepalive)
-        client = httpx.AsyncClient(transport=self._transport, verify=self.settings.ssl_context, **arguments)
-        self._open.append(client)
-        return client
-
-    async def _drive(self, exchange: Exchange, client: Callable[[], httpx.AsyncClient]) -> Job:
-        reply: Answer | NoAnswer | None = None
-        while True:
-            try:
-                step = exchange.send(reply)
-            except StopIteration as done:
-                job: Job = done.value
-                return job
-            if isinstance(step, Send):
-                reply = await self._send(client(), step.request)
-            else:
-                reply = None
-                await self._sleep(step.seconds)
-
-    async def _send(self, client: httpx.AsyncClient, request: PreparedRequest) -> Answer | NoAnswer:
-        sending = client.stream(request.method, request.url, headers=dict(request.headers), content=request.body)
+    async def _act(self, step: Send | Wait) -> Answer | NoAnswer | None:
+        if isinstance(step, Wait):
+            await self._sleep(step.seconds)
+            return None
         try:
-            async with sending as came:
+            async with self._sending(step.request) as came:
                 return await aread_answer(came, seconds=self.settings.timeouts.total)
         except httpx.TransportError as error:
             return no_answer(error)

@@ -107,6 +107,7 @@ class SubmitRequest:
 
     endpoint: ClassVar[Endpoint]
     required: ClassVar[tuple[str, ...]]
+    optional: ClassVar[tuple[str, ...]] = ()
 
     resolution: str = Resolution.P480
     prompt: str | None = None
@@ -128,7 +129,7 @@ class SubmitRequest:
     @classmethod
     def media_fields(cls) -> tuple[str, ...]:
         """Return the names of the fields that hold URLs of media."""
-        return cls.required
+        return (*cls.required, *cls.optional)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,14 +143,11 @@ class VideoRequest(SubmitRequest):
 
     endpoint: ClassVar[Endpoint] = Endpoint.VIDEO
     required: ClassVar[tuple[str, ...]] = ("video", "audio")
+    optional: ClassVar[tuple[str, ...]] = ("mask_image",)
 
     video: str
     audio: str
     mask_image: str | None = None
-
-    @classmethod
-    def media_fields(cls) -> tuple[str, ...]:
-        return (*cls.required, "mask_image")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,14 +161,11 @@ class ImageRequest(SubmitRequest):
 
     endpoint: ClassVar[Endpoint] = Endpoint.IMAGE
     required: ClassVar[tuple[str, ...]] = ("image", "audio")
+    optional: ClassVar[tuple[str, ...]] = ("mask_image",)
 
     image: str
     audio: str
     mask_image: str | None = None
-
-    @classmethod
-    def media_fields(cls) -> tuple[str, ...]:
-        return (*cls.required, "mask_image")
 
 
 @dataclass(frozen=True, kw_only=True)

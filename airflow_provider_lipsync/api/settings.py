@@ -56,6 +56,7 @@ class ClientSettings:
             "timeout": httpx.Timeout(connect=times.connect, read=times.read, write=times.write, pool=times.pool),
             "limits": httpx.Limits(max_connections=self.max_connections, max_keepalive_connections=keepalive),
             "follow_redirects": False,
+            "verify": self.ssl_context,
             "trust_env": not is_loopback(urlsplit(self.target.base_url).hostname or ""),
         }
 

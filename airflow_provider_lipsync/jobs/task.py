@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_lipsync._airflow import trigger_failure
+from airflow_provider_lipsync.api.flow import drive
 from airflow_provider_lipsync.api.models import Job
 from airflow_provider_lipsync.exceptions import Charged, LipsyncError, LipsyncPollFault
 from airflow_provider_lipsync.jobs.outcome import LipsyncResult, finished, timed_out
@@ -134,19 +135,14 @@ class JobTask(_Task):
         watch = watch_job(
             job_id, deadline=deadline, poll_interval=pause, now=time.time, log=self.log, first_pause=pause
         )
-        seen: Job | LipsyncError | None = None
-        while True:
-            try:
-                step = watch.send(seen)
-            except StopIteration as done:
-                event: JobEvent = done.value
-                return event
-            match step:
-                case Pause(seconds):
-                    seen = None
-                    time.sleep(seconds)
-                case Look():
-                    seen = self._look(job_id)
+
+        def act(step: Look | Pause) -> Job | LipsyncError | None:
+            if isinstance(step, Look):
+                return self._look(job_id)
+            time.sleep(step.seconds)
+            return None
+
+        return drive(watch, act)
 
     def _look(self, job_id: str) -> Job | LipsyncError:
         try:

@@ -9,16 +9,15 @@ from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider_lipsync.api.flow import adrive
 from airflow_provider_lipsync.api.models import Job
 from airflow_provider_lipsync.exceptions import LipsyncError
 from airflow_provider_lipsync.hooks.lipsync import LipsyncHook
 from airflow_provider_lipsync.jobs.waiting import (
     FIRST_LOOK_SECONDS,
     ONE_ATTEMPT,
-    JobEvent,
     Look,
     Pause,
-    Watch,
     watch_job,
 )
 
@@ -60,27 +59,15 @@ class LipsyncJobTrigger(BaseTrigger):
         )
         hook = LipsyncHook(lipsync_conn_id=self.lipsync_conn_id)
         try:
-            event = await self._drive(watch, hook)
+            event = await adrive(watch, lambda step: self._act(step, hook))
         finally:
             await hook.aclose()
         yield TriggerEvent(dict(event))  # type: ignore[no-untyped-call]
 
-    async def _drive(self, watch: Watch, hook: LipsyncHook) -> JobEvent:
-        seen: Job | LipsyncError | None = None
-        while True:
-            try:
-                step = watch.send(seen)
-            except StopIteration as done:
-                event: JobEvent = done.value
-                return event
-            match step:
-                case Pause(seconds):
-                    seen = None
-                    await asyncio.sleep(seconds)
-                case Look():
-                    seen = await self._look(hook)
-
-    async def _look(self, hook: LipsyncHook) -> Job | LipsyncError:
+    async def _act(self, step: Look | Pause, hook: LipsyncHook) -> Job | LipsyncError | None:
+        if isinstance(step, Pause):
+            await asyncio.sleep(step.seconds)
+            return None
         try:
             client = await hook.aget_client()
             return await client.get_job(self.job_id, retry=ONE_ATTEMPT)
