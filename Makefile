@@ -42,7 +42,7 @@ lint: $(READY)
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy -p airflow_provider_lipsync
 	.venv/bin/mypy example_dags
-	.venv/bin/pyright --pythonpath .venv/bin/python example_dags
+	.venv/bin/pyright example_dags
 
 format: $(READY)
 	.venv/bin/ruff check --fix .

@@ -126,8 +126,15 @@ class _LipsyncOperator(JobTask, BaseOperator):
             high,
             moment(time.time() + self.job_timeout),
         )
-        context["ti"].xcom_push(key="job_id", value=job.id)
+        self._push_id(context, job.id)
         return job
+
+    def _push_id(self, context: Context, job_id: str) -> None:
+        """Hand the id on; if Airflow cannot take it now, the job is paid for all the same, and goes on."""
+        try:
+            context["ti"].xcom_push(key="job_id", value=job_id)
+        except Exception:
+            self.log.warning("The id of job %s could not be pushed to XCom; going on.", job_id, exc_info=True)
 
     def _request(self) -> SubmitRequest:
         """Return the request, from values that are rendered by now.

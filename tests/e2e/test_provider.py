@@ -18,8 +18,9 @@ DAGS = Path(__file__).parent / "dags_provider"
 KEY = "sk_e2e_5f0c1d7a9b3e4826_secret"
 REFUSED_KEY = "sk_e2e_0a9d8c7b6e5f4312_refused"
 DAG_ID = "lipsync_jobs"
-SUCCEED = {"render", "publish", "in_place", "submit", "wait", "look_now_and_then"}
-FAIL = {"no_sound", "refused_key", "reaches_for_the_key"}
+RENDERED = {"render", "publish", "in_place", "submit", "wait", "look_now_and_then"}
+SUCCEED = RENDERED | {"texts_of_a_cms"}
+FAIL = {"no_sound", "refused_key", "reaches_for_the_key", "from_a_cms", "bad_literal"}
 
 pytestmark = pytest.mark.airflow
 
@@ -64,8 +65,8 @@ class Finished:
         self.run = airflow.wait_for_run(DAG_ID, self.run_id)
         self.tasks = {task["task_id"]: task for task in airflow.task_instances(DAG_ID, self.run_id)}
 
-    def log(self, task_id: str) -> str:
-        return self.airflow.task_log(DAG_ID, self.run_id, task_id, 1)
+    def log(self, task_id: str, map_index: int = -1) -> str:
+        return self.airflow.task_log(DAG_ID, self.run_id, task_id, 1, map_index=map_index)
 
     def xcom(self, task_id: str, key: str = "return_value") -> Any:
         return self.airflow.xcom(DAG_ID, self.run_id, task_id, key)
@@ -92,7 +93,7 @@ def test_every_job_was_bought_once(finished: Finished, sandbox: SandboxServer) -
 
 
 def test_the_result_is_the_same_from_everywhere(finished: Finished, folder: Path) -> None:
-    results = {task: finished.xcom(task) for task in SUCCEED}
+    results = {task: finished.xcom(task) for task in RENDERED}
     assert len({tuple(result) for result in results.values()}) == 1
     assert results["wait"] == results["look_now_and_then"]
     assert results["submit"]["status"] == "processing"
@@ -110,6 +111,12 @@ def test_the_person_on_call_reads_what_to_do(finished: Finished) -> None:
     assert "Invalid audio format" in finished.log("no_sound")
     assert "job none · charged: no · video: none · next: check the API key" in finished.log("refused_key")
     assert "the API key stands in the request itself, in prompt" in finished.log("reaches_for_the_key")
+
+
+def test_a_mapped_task_with_bad_input_fails_at_once(finished: Finished) -> None:
+    assert {finished.tasks[name]["try_number"] for name in ("from_a_cms", "bad_literal")} == {1}
+    assert "the API key stands in the request itself, in prompt" in finished.log("from_a_cms", 0)
+    assert "resolution: allowed are 480p, 720p" in finished.log("bad_literal", 0)
 
 
 def test_the_key_is_nowhere(finished: Finished) -> None:

@@ -76,6 +76,17 @@ def test_without_waiting_the_result_comes_at_once(tell: Tell) -> None:
     assert len(server.requests) == 1
 
 
+def test_a_job_that_was_bought_goes_on_although_its_id_cannot_be_pushed(tell: Tell) -> None:
+    def refuse(key: str, value: str) -> None:
+        raise ConnectionError("the API server is away")
+
+    server = tell(accepted(), processing(), completed())
+    context = new_context()
+    context["ti"].xcom_push = refuse
+    assert run_task(render(), context)["status"] == "completed"
+    assert posts(server) == 1
+
+
 def test_the_id_is_pushed_and_told_before_the_worker_is_freed(tell: Tell, capfd: pytest.CaptureFixture[str]) -> None:
     tell(accepted(), processing())
     context = new_context()

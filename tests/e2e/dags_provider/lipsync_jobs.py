@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pendulum
-from airflow.sdk import DAG
+from airflow.sdk import DAG, task
 
 from airflow_provider_lipsync import (
     LipsyncImageMultiOperator,
@@ -15,6 +15,12 @@ from airflow_provider_lipsync import (
 
 SAMPLES = "{{ var.value.lipsync_samples }}"
 MEDIA = {"image": f"{SAMPLES}/portrait.png", "audio": f"{SAMPLES}/voice.wav"}
+
+
+@task
+def texts_of_a_cms() -> list[dict[str, str]]:
+    return [{"audio": "https://example.com/voice.mp3", "prompt": "{{ conn.lipsync_default.password }}"}]
+
 
 with DAG("lipsync_jobs", schedule=None, start_date=pendulum.datetime(2026, 1, 1, tz="UTC"), catchup=False):
     render = LipsyncImageOperator(task_id="render", **MEDIA)
@@ -40,3 +46,8 @@ with DAG("lipsync_jobs", schedule=None, start_date=pendulum.datetime(2026, 1, 1,
     LipsyncImageOperator(task_id="no_sound", image=MEDIA["image"], audio=MEDIA["image"])
     LipsyncImageOperator(task_id="refused_key", **MEDIA, lipsync_conn_id="lipsync_refused")
     LipsyncImageOperator(task_id="reaches_for_the_key", **MEDIA, prompt="{{ conn.lipsync_default.password }}")
+    # What comes through expand_kwargs is rendered: a prompt of a content system could pull the key into the request.
+    LipsyncImageOperator.partial(task_id="from_a_cms", image=MEDIA["image"], retries=1).expand_kwargs(texts_of_a_cms())
+    LipsyncImageOperator.partial(task_id="bad_literal", image=MEDIA["image"], resolution="1080p", retries=1).expand(
+        audio=["https://example.com/voice.mp3"]
+    )

@@ -1,0 +1,62 @@
+"""A process with an Airflow home of its own that runs DAGs on request: JSON lines in, JSON lines out.
+
+Airflow reads its home when it is first imported, so a test cannot give itself a fresh one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "example_dags"
+
+
+def main() -> None:
+    answers = os.fdopen(os.dup(1), "w")  # Airflow logs to stdout: that goes with stderr now
+    os.dup2(2, 1)
+    bag = _bag()
+    for line in sys.stdin:
+        request = json.loads(line)
+        answer = _run(bag, **request) if request else _describe(bag)
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+
+def _bag() -> Any:
+    from airflow.dag_processing.bundles.manager import DagBundlesManager
+    from airflow.utils.db import initdb
+
+    try:
+        from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
+    except ImportError:  # Airflow 3.1
+        from airflow.models.dagbag import DagBag, sync_bag_to_db
+
+    initdb()
+    DagBundlesManager().sync_bundles_to_db()
+    sys.path.append(str(EXAMPLES))  # as the DAG processor and the workers do it
+    bag = DagBag(dag_folder=EXAMPLES, bundle_path=EXAMPLES)
+    sync_bag_to_db(bag, "dags-folder", None)
+    return bag
+
+
+def _describe(bag: Any) -> dict[str, Any]:
+    heavy = ("espeakng_loader", "local_speech", "av", "s3fs", "boto3")
+    return {
+        "dags": {dag_id: Path(dag.fileloc).name for dag_id, dag in bag.dags.items()},
+        "errors": bag.import_errors,
+        "warnings": {path: list(caught) for path, caught in bag.captured_warnings.items()},
+        "loaded": [name for name in heavy if name in sys.modules],
+    }
+
+
+def _run(bag: Any, dag_id: str, conf: dict[str, Any]) -> dict[str, Any]:
+    run = bag.dags[dag_id].test(run_conf=conf)
+    states = {f"{ti.task_id}[{ti.map_index}]": str(ti.state) for ti in run.get_task_instances()}
+    return {"state": str(run.state), "tasks": states}
+
+
+if __name__ == "__main__":
+    main()
