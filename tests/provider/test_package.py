@@ -39,6 +39,20 @@ def test_airflow_finds_the_provider() -> None:
     assert version("airflow-provider-lipsync") == airflow_provider_lipsync.__version__
 
 
+@pytest.mark.parametrize(
+    ("command", "shown"),
+    [
+        pytest.param(["list"], "airflow-provider-lipsync", id="list"),
+        pytest.param(["get", "airflow-provider-lipsync"], "airflow-provider-lipsync", id="get"),
+        pytest.param(["hooks"], "airflow_provider_lipsync.hooks.lipsync.LipsyncHook", id="hooks"),
+    ],
+)
+def test_airflows_command_line_shows_it(command: list[str], shown: str) -> None:
+    airflow_command = [sys.executable, "-m", "airflow", "providers", *command, "--output", "json"]
+    done = subprocess.run(airflow_command, capture_output=True, text=True, check=True)
+    assert shown in done.stdout
+
+
 def named_modules(info: Any) -> list[str]:
     return [
         module
