@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from airflow.sdk import DAG
 
 from airflow_provider_lipsync import exceptions
 from airflow_provider_lipsync.hooks.settings import read_connection
@@ -56,12 +57,9 @@ def undented(code: str) -> str:
 def test_python_runs(page: Path, code: str) -> None:
     if "retry_policy" in code:
         pytest.importorskip("airflow.sdk.definitions.retry_policy", reason="retry policies came with Airflow 3.3")
-    around = (
-        "from airflow_provider_lipsync import *\nfrom airflow.sdk import DAG\n"
-        "image = audio = 'https://host/file'\nDAG('docs').__enter__()\n"
-    )
-    known = "" if "import" in code else around
-    exec(compile(known + undented(code), str(page), "exec"), {})
+    known = "from airflow_provider_lipsync import *\nimage = audio = 'https://host/file'\n"
+    with DAG("docs"):
+        exec(compile(known + undented(code), str(page), "exec"), {})
 
 
 def test_the_connections_in_the_docs_can_be_read() -> None:
