@@ -32,6 +32,7 @@ __all__ = [
     "is_loopback",
     "query_exchange",
     "submit_exchange",
+    "without_query",
 ]
 
 log = logging.getLogger(__name__)
@@ -47,6 +48,12 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def without_query(url: str) -> str:
+    """Return a URL without its query, where signatures stand, and without credentials, for a log."""
+    parts = urlsplit(url)
+    return parts._replace(query="", fragment="", netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow_provider_lipsync._airflow import trigger_failure
 from airflow_provider_lipsync.api.flow import drive
 from airflow_provider_lipsync.api.models import Job
+from airflow_provider_lipsync.api.wire import without_query
 from airflow_provider_lipsync.exceptions import Charged, LipsyncError, LipsyncPollFault
 from airflow_provider_lipsync.jobs.outcome import LipsyncResult, finished, timed_out
 from airflow_provider_lipsync.jobs.waiting import ONE_ATTEMPT, JobEvent, Look, Pause, watch_job
@@ -84,7 +85,7 @@ class JobTask(_Task):
         """
         job_id = job_id or self._known_job_id(context)
         try:
-            return finished(_job_in(event, job_id) or self._last_look(job_id, event, deadline))
+            return self._hand_on(_job_in(event, job_id) or self._last_look(job_id, event, deadline))
         except LipsyncError as error:
             raise self._wait_error(error) from None
         finally:
@@ -104,7 +105,16 @@ class JobTask(_Task):
         """
         if self.deferrable:
             self._defer(job_id, deadline)
-        return finished(self._settled(self._watch_in_place(job_id, deadline), job_id))
+        return self._hand_on(self._settled(self._watch_in_place(job_id, deadline), job_id))
+
+    def _hand_on(self, job: Job) -> LipsyncResult:
+        """Return the result of a job that has ended, and tell of its video.
+
+        :raises LipsyncJobFailed: it has none.
+        """
+        result = finished(job)
+        self.log.info("Job %s is completed. For a time its video is at %s.", job.id, without_query(job.output or ""))
+        return result
 
     def _first_look(self, job_id: str) -> Job | None:
         """Return the job if it has ended already; a look that does not work leaves it to the waiting."""

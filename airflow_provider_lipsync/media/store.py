@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import IO, TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import httpx
 
@@ -22,7 +21,7 @@ from airflow_provider_lipsync.exceptions import LipsyncTransferFailed, Video
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-__all__ = ["StoredVideo", "store_video", "without_query"]
+__all__ = ["StoredVideo", "store_video"]
 
 _CHUNK = 1024 * 1024  # bytes read from the vendor at once
 _PART = 8 * 1024 * 1024  # bytes held before they are sent on; 10,000 parts, the limit of S3, are then 80 GB
@@ -166,12 +165,6 @@ def _hash_of(path: ObjectStoragePath) -> StoredVideo:
             digest.update(chunk)
             size += len(chunk)
     return StoredVideo(sha256=digest.hexdigest(), size=size)
-
-
-def without_query(url: str) -> str:
-    """Return a URL without its query, where signatures stand, and without credentials, for a log."""
-    parts = urlsplit(url)
-    return parts._replace(query="", fragment="", netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def _failed(message: str, job_id: str, *, next_step: str | None = None) -> LipsyncTransferFailed:

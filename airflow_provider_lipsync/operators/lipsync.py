@@ -26,7 +26,6 @@ from airflow_provider_lipsync.jobs.outcome import (
     as_submit_error,
     as_task_error,
     as_wait_error,
-    finished,
     job_id_of,
     result_of,
 )
@@ -104,7 +103,7 @@ class _LipsyncOperator(JobTask, BaseOperator):
                 return result_of(job)
             deadline = time.time() + self.job_timeout
             ended = self._first_look(job.id)
-            return finished(ended) if ended else self._wait(job.id, deadline)
+            return self._hand_on(ended) if ended else self._wait(job.id, deadline)
         except LipsyncError as error:
             raise self._wait_error(error) from None
         finally:
@@ -118,8 +117,7 @@ class _LipsyncOperator(JobTask, BaseOperator):
             raise as_submit_error(error) from error.__cause__
         low, high = self.hook.settings.typical_seconds
         self.log.info(
-            "Job %s was bought from %s and is charged; it has no cancel. Typically it takes %.0f-%.0f s; the deadline "
-            "is %s.",
+            "Job %s (%s) was bought and is charged; it has no cancel. It typically takes %.0f-%.0f s; deadline: %s.",
             job.id,
             self.request_class.endpoint,
             low,

@@ -19,7 +19,6 @@ from airflow_provider_lipsync.exceptions import LipsyncError, LipsyncPollFault
 from airflow_provider_lipsync.jobs.outcome import (
     LipsyncResult,
     as_sensor_error,
-    finished,
     job_id_of,
     timed_out,
 )
@@ -86,7 +85,7 @@ class LipsyncJobSensor(JobTask, BaseSensorOperator):
         try:
             seen = self._look(self._known_job_id(context))
             if isinstance(seen, Job) and seen.status.is_terminal:
-                return PokeReturnValue(is_done=True, xcom_value=finished(seen))
+                return PokeReturnValue(is_done=True, xcom_value=self._hand_on(seen))
             if isinstance(seen, LipsyncPollFault):
                 self.log.warning("The job could not be seen: %s. This says nothing about it; looking on.", seen.message)
             elif isinstance(seen, LipsyncError):
@@ -99,7 +98,7 @@ class LipsyncJobSensor(JobTask, BaseSensorOperator):
         try:
             job_id = self._known_job_id(context)
             ended = self._first_look(job_id)
-            return finished(ended) if ended else self._wait(job_id, time.time() + self.timeout)
+            return self._hand_on(ended) if ended else self._wait(job_id, time.time() + self.timeout)
         except LipsyncError as error:
             raise self._wait_error(error) from None
 

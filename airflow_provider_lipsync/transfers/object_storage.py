@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
 from airflow_provider_lipsync.api.models import Job
+from airflow_provider_lipsync.api.wire import without_query
 from airflow_provider_lipsync.exceptions import (
     LipsyncBadInput,
     LipsyncError,
@@ -75,7 +76,7 @@ class LipsyncToObjectStorageOperator(BaseOperator):
             raise as_sensor_error(error) from error.__cause__
 
     def _store(self) -> LipsyncResult:
-        from airflow_provider_lipsync.media.store import store_video, without_query
+        from airflow_provider_lipsync.media.store import store_video
 
         job_id, path = job_id_of(self.job), self._path()
         result = self._finished_job(job_id)

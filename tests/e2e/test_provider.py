@@ -104,7 +104,11 @@ def test_the_result_is_the_same_from_everywhere(finished: Finished, folder: Path
 
 def test_the_person_on_call_reads_what_to_do(finished: Finished) -> None:
     job_id = finished.xcom("render", "job_id")
-    assert f"Job {job_id} was bought from lipsync-image and is charged" in finished.log("render")
+    assert f"Job {job_id} (lipsync-image) was bought and is charged" in finished.log("render")
+    assert (
+        f"Job {job_id} is completed. For a time its video is at {finished.xcom('render')['video_url']}"
+        in finished.log("render")
+    )
     assert f"Freeing the worker while job {job_id} renders" in finished.log("render")
     failed = finished.xcom("no_sound", "job_id")
     assert f"job {failed} · charged: yes · video: none · next: mend what the vendor names" in finished.log("no_sound")
