@@ -18,7 +18,7 @@ import httpx
 from airflow_provider_lipsync.api.answers import Answer, NoAnswer
 from airflow_provider_lipsync.api.flow import adrive, drive
 from airflow_provider_lipsync.api.models import Job, SubmitRequest
-from airflow_provider_lipsync.api.reading import aread_answer, no_answer, read_answer
+from airflow_provider_lipsync.api.reading import FAULTS, aread_answer, no_answer, read_answer
 from airflow_provider_lipsync.api.retry import RetryPolicy
 from airflow_provider_lipsync.api.settings import ClientSettings, Timeouts
 from airflow_provider_lipsync.api.wire import (
@@ -155,7 +155,7 @@ class LipsyncClient(_Client[httpx.Client]):
         try:
             with self._sending(step.request) as came:
                 return read_answer(came, seconds=self.settings.timeouts.total)
-        except httpx.TransportError as error:
+        except FAULTS as error:
             return no_answer(error)
 
 
@@ -208,5 +208,5 @@ class AsyncLipsyncClient(_Client[httpx.AsyncClient]):
         try:
             async with self._sending(step.request) as came:
                 return await aread_answer(came, seconds=self.settings.timeouts.total)
-        except httpx.TransportError as error:
+        except FAULTS as error:
             return no_answer(error)

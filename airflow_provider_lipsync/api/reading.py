@@ -9,9 +9,17 @@ import httpx
 
 from airflow_provider_lipsync.api.answers import LONGEST_ANSWER, Answer, NoAnswer
 
-__all__ = ["aread_answer", "no_answer", "read_answer"]
+__all__ = ["FAULTS", "aread_answer", "no_answer", "read_answer"]
 
-_NEVER_LEFT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError, httpx.UnsupportedProtocol)
+_NEVER_LEFT = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.InvalidURL,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+)
+FAULTS = (httpx.TransportError, httpx.InvalidURL)  # what sending a request can end in
 
 
 class _Body:
@@ -60,7 +68,7 @@ async def aread_answer(came: httpx.Response, *, seconds: float) -> Answer:
     return body.answer(came)
 
 
-def no_answer(error: httpx.TransportError) -> NoAnswer:
+def no_answer(error: httpx.TransportError | httpx.InvalidURL) -> NoAnswer:
     """Tell whether a request that got no answer may have reached the vendor."""
     reason = f"{type(error).__name__}: {str(error) or 'the connection broke off'}"
     return NoAnswer(left=not isinstance(error, _NEVER_LEFT), reason=reason)

@@ -12,6 +12,7 @@ import httpx
 
 from airflow_provider_lipsync.api.retry import RetryPolicy
 from airflow_provider_lipsync.api.wire import Target, is_loopback
+from airflow_provider_lipsync.exceptions import LipsyncMisconfigured
 
 __all__ = ["ClientSettings", "Timeouts"]
 
@@ -42,12 +43,19 @@ class ClientSettings:
     :param timeouts: see :class:`Timeouts`.
     :param max_connections: connections that are open at once at the most.
     :param retry: how often and how patiently a request is sent again.
+    :raises LipsyncMisconfigured: the base URL has a host that no request can be sent to.
     """
 
     target: Target
     timeouts: Timeouts = field(default_factory=Timeouts)
     max_connections: int = 10
     retry: RetryPolicy = field(default_factory=RetryPolicy)
+
+    def __post_init__(self) -> None:
+        try:
+            httpx.URL(self.target.base_url).raw_host.decode("idna")
+        except (httpx.InvalidURL, UnicodeError) as error:
+            raise LipsyncMisconfigured(f"the base URL {self.target.base_url!r} cannot be used: {error}") from None
 
     def httpx_arguments(self, *, keepalive: int) -> dict[str, Any]:
         """Return what an httpx client is made with; proxies of the environment do not apply to a loopback host."""

@@ -72,6 +72,7 @@ class Target:
         try:
             parts = urlsplit(self.base_url)
             usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+            usable = usable and self.base_url.isprintable() and " " not in self.base_url
         except ValueError:
             usable = False
         if not usable:

@@ -390,6 +390,9 @@ def test_a_job_id_cannot_leave_its_place_in_the_url(calls: type[SyncCalls]) -> N
         pytest.param(KEY, "host/api/v1", id="no scheme"),
         pytest.param(KEY, "ftp://host", id="another scheme"),
         pytest.param(KEY, "https://", id="no host"),
+        pytest.param(KEY, "https://ho st/api/v1", id="a space"),
+        pytest.param(KEY, "https://xn--/api/v1", id="a host that cannot be written"),
+        pytest.param(KEY, "https://host/api\x00/v1", id="a control character"),
         pytest.param(KEY, "https://host:port", id="a port that is none"),
     ],
 )

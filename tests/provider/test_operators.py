@@ -99,7 +99,7 @@ def test_the_id_is_pushed_and_told_before_the_worker_is_freed(tell: Tell, capfd:
     assert set(trigger.serialize()[1]) == {"job_id", "lipsync_conn_id", "poll_interval", "deadline"}
     told = capfd.readouterr().out
     assert f"Job {JOB_ID} (lipsync-image) was bought and is charged" in told
-    assert "the deadline is 20" in told
+    assert "; deadline: 20" in told
 
 
 @pytest.mark.parametrize(
