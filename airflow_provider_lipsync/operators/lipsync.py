@@ -29,7 +29,7 @@ from airflow_provider_lipsync.jobs.outcome import (
     job_id_of,
     result_of,
 )
-from airflow_provider_lipsync.jobs.task import JobTask, moment
+from airflow_provider_lipsync.operators.base import JobTask, moment
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, XComArg

@@ -22,7 +22,7 @@ from airflow_provider_lipsync.jobs.outcome import (
     job_id_of,
     timed_out,
 )
-from airflow_provider_lipsync.jobs.task import JobTask
+from airflow_provider_lipsync.operators.base import JobTask
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, XComArg

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import json
 import subprocess
@@ -157,3 +158,29 @@ def test_the_api_imports_nothing_of_airflow() -> None:
 def test_no_room_imports_the_sandbox(room: str) -> None:
     for path in (ROOT / room).rglob("*.py"):
         assert "airflow_provider_lipsync.sandbox" not in path.read_text(), path
+
+
+# From the ground up; the order is the house's law.
+ROOMS = [
+    *("__init__", "_airflow", "get_provider_info", "exceptions", "api", "media", "hooks", "jobs"),
+    *("triggers", "operators", "sensors", "transfers", "sandbox"),
+]
+
+
+def rooms_imported_by(path: Path) -> set[str]:
+    """The rooms of this package that a module names in its imports, wherever in the module they stand."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    found = {name.split(".")[1] for name in names if name.startswith("airflow_provider_lipsync.")}
+    return {room for room in found if room in ROOMS}
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
+def test_each_room_imports_only_from_rooms_above_it(path: Path) -> None:
+    room = path.relative_to(ROOT).parts[0].removesuffix(".py")
+    assert room in ROOMS
+    assert {ROOMS.index(other) for other in rooms_imported_by(path)} <= set(range(ROOMS.index(room) + 1))
