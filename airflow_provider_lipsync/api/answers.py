@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from airflow_provider_lipsync.api.models import Endpoint, Job, JobStatus
 from airflow_provider_lipsync.api.retry import parse_retry_after
@@ -31,9 +32,20 @@ from airflow_provider_lipsync.exceptions import (
     LipsyncVendorFault,
 )
 
-__all__ = ["LONGEST_ANSWER", "Answer", "NoAnswer", "is_job_id", "parse_job", "parse_submit", "read_job", "scrub"]
+__all__ = [
+    "LONGEST_ANSWER",
+    "Answer",
+    "NoAnswer",
+    "is_job_id",
+    "is_media_url",
+    "parse_job",
+    "parse_submit",
+    "read_job",
+    "scrub",
+]
 
 LONGEST_ANSWER = 256 * 1024  # bytes; a job's answer has a few hundred
+_LONGEST_URL = 8192  # characters of the video's URL; a longer one is no URL
 _LONGEST_WORDS = 300  # characters of the vendor's words that an error repeats
 _JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~:-]{0,127}")  # a UUID as stated; wider, should the vendor change it
 _REFUSED: Mapping[int, type[LipsyncError]] = {
@@ -89,7 +101,8 @@ def parse_submit(reply: Answer | NoAnswer, *, endpoint: Endpoint, api_key: str) 
         job_id = _job_id(found) or _salvaged_id(reply)
         if job_id is None:
             raise _uncertain(f"the vendor answered {status} without a job id", reply, words)
-        return read_job(job_id, found, api_key=api_key, model=endpoint)
+        told = {**found, "status": found.get("status") or JobStatus.PROCESSING}
+        return read_job(job_id, told, api_key=api_key, model=endpoint)
     if 300 <= status < 400:
         raise LipsyncMisconfigured(
             f"the submit was redirected ({status}), which is never followed: the base URL is not the API's",
@@ -155,10 +168,26 @@ def read_job(job_id: str, found: Mapping[str, Any], *, api_key: str = "", model:
         status=JobStatus(raw_status) if raw_status in ("processing", "completed", "failed") else JobStatus.UNKNOWN,
         raw_status=raw_status,
         model=_bounded(named, api_key) if isinstance(named, str) and named else model,
-        output=output if isinstance(output, str) and output.strip() else None,
+        output=output if is_media_url(output) else None,
         error=_bounded(found.get("error") or "", api_key),
-        execution_time=seconds if isinstance(seconds, int | float) and not isinstance(seconds, bool) else None,
+        execution_time=seconds if _is_plain_number(seconds) else None,
     )
+
+
+def is_media_url(value: object) -> bool:
+    """Whether a value is an http(s) URL that can be handed on: bounded, printable, with a host."""
+    if not isinstance(value, str) or len(value) > _LONGEST_URL or not value.isprintable() or " " in value:
+        return False
+    try:
+        parts = urlsplit(value)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        return False
+
+
+def _is_plain_number(value: object) -> bool:
+    """Whether a value is a number that JSON and every XCom backend can hold."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 2**53
 
 
 def _job_id(found: Mapping[str, Any]) -> str | None:
@@ -199,15 +228,15 @@ def _words(answer: Answer, api_key: str) -> str:
     for name in ("error", "message", "detail"):
         if found.get(name):
             return _bounded(found[name], api_key)
-    text = _content(answer)[: 16 * _LONGEST_WORDS].decode(errors="replace")
+    text = scrub(_content(answer).decode(errors="replace"), api_key)[: 16 * _LONGEST_WORDS]
     return _bounded(re.sub(r"<(style|script).*?</\1>|<[^>]*>", " ", text, flags=re.DOTALL | re.IGNORECASE), api_key)
 
 
 def _bounded(value: Any, api_key: str) -> str:
     if isinstance(value, dict) and isinstance(value.get("message"), str):
         value = value["message"]
-    text = value if isinstance(value, str) else json.dumps(value, default=str)[: 16 * _LONGEST_WORDS]
-    text = scrub(text[: 16 * _LONGEST_WORDS], api_key)
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    text = scrub(text, api_key)[: 16 * _LONGEST_WORDS]  # scrubbed before it is cut: half a key is a leak, too
     text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return text if len(text) <= _LONGEST_WORDS else text[: _LONGEST_WORDS - 1] + "…"
 

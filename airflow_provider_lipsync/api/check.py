@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from airflow_provider_lipsync.api.answers import is_media_url
 from airflow_provider_lipsync.api.models import Order, Resolution
 from airflow_provider_lipsync.api.wire import is_loopback
 from airflow_provider_lipsync.exceptions import LipsyncBadInput
@@ -126,14 +127,7 @@ def checked_form_state(value: object) -> dict[str, Any]:
 
 
 def _checked_url(name: str, value: object, allowed: str) -> str:
-    if not isinstance(value, str):
-        raise _refused(name, value, f"allowed is {allowed}")
-    try:
-        parts = urlsplit(value)
-        fits = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
-    except ValueError:
-        fits = False
-    if not fits or any(c.isspace() or not c.isprintable() for c in value):
+    if not isinstance(value, str) or not is_media_url(value):
         raise _refused(name, value, f"allowed is {allowed}")
     return value
 

@@ -18,7 +18,7 @@ import httpx
 from airflow_provider_lipsync.api.answers import Answer, NoAnswer
 from airflow_provider_lipsync.api.flow import adrive, drive
 from airflow_provider_lipsync.api.models import Job, SubmitRequest
-from airflow_provider_lipsync.api.reading import FAULTS, aread_answer, no_answer, read_answer
+from airflow_provider_lipsync.api.reading import aforget_location, aread_answer, forget_location, no_answer, read_answer
 from airflow_provider_lipsync.api.retry import RetryPolicy
 from airflow_provider_lipsync.api.settings import ClientSettings, Timeouts
 from airflow_provider_lipsync.api.wire import (
@@ -31,6 +31,7 @@ from airflow_provider_lipsync.api.wire import (
     query_exchange,
     submit_exchange,
 )
+from airflow_provider_lipsync.exceptions import LipsyncError, LipsyncMisconfigured
 
 __all__ = ["AsyncLipsyncClient", "LipsyncClient"]
 
@@ -70,7 +71,11 @@ class _Client(Generic[HttpClient]):
         return self._opened(keepalive=0)
 
     def _opened(self, *, keepalive: int) -> HttpClient:
-        self._open.append(self._new_client(self.settings.httpx_arguments(keepalive=keepalive)))
+        try:
+            self._open.append(self._new_client(self.settings.httpx_arguments(keepalive=keepalive)))
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise LipsyncMisconfigured(f"no HTTP client can be made (proxy or certificates?): {reason}") from error
         return self._open[-1]
 
     def _take_open(self) -> list[HttpClient]:
@@ -146,7 +151,7 @@ class LipsyncClient(_Client[httpx.Client]):
         self.close()
 
     def _new_client(self, arguments: dict[str, Any]) -> httpx.Client:
-        return httpx.Client(transport=self._transport, **arguments)
+        return httpx.Client(transport=self._transport, event_hooks={"response": [forget_location]}, **arguments)
 
     def _act(self, step: Send | Wait) -> Answer | NoAnswer | None:
         if isinstance(step, Wait):
@@ -155,7 +160,9 @@ class LipsyncClient(_Client[httpx.Client]):
         try:
             with self._sending(step.request) as came:
                 return read_answer(came, seconds=self.settings.timeouts.total)
-        except FAULTS as error:
+        except LipsyncError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it was, the request may have left
             return no_answer(error)
 
 
@@ -199,14 +206,18 @@ class AsyncLipsyncClient(_Client[httpx.AsyncClient]):
         await self.aclose()
 
     def _new_client(self, arguments: dict[str, Any]) -> httpx.AsyncClient:
-        return httpx.AsyncClient(transport=self._transport, **arguments)
+        return httpx.AsyncClient(transport=self._transport, event_hooks={"response": [aforget_location]}, **arguments)
 
     async def _act(self, step: Send | Wait) -> Answer | NoAnswer | None:
         if isinstance(step, Wait):
             await self._sleep(step.seconds)
             return None
+        if not self._open:  # not on the event loop: it takes some 30 ms, once a process
+            await asyncio.to_thread(lambda: self.settings.ssl_context)
         try:
-            async with self._sending(step.request) as came:
+            async with asyncio.timeout(self.settings.timeouts.total), self._sending(step.request) as came:
                 return await aread_answer(came, seconds=self.settings.timeouts.total)
-        except FAULTS as error:
+        except LipsyncError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it was, the request may have left
             return no_answer(error)

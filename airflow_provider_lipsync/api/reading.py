@@ -9,7 +9,7 @@ import httpx
 
 from airflow_provider_lipsync.api.answers import LONGEST_ANSWER, Answer, NoAnswer
 
-__all__ = ["FAULTS", "aread_answer", "no_answer", "read_answer"]
+__all__ = ["aforget_location", "aread_answer", "forget_location", "no_answer", "read_answer"]
 
 _NEVER_LEFT = (
     httpx.ConnectError,
@@ -19,7 +19,6 @@ _NEVER_LEFT = (
     httpx.ProxyError,
     httpx.UnsupportedProtocol,
 )
-FAULTS = (httpx.TransportError, httpx.InvalidURL)  # what sending a request can end in
 
 
 class _Body:
@@ -68,7 +67,17 @@ async def aread_answer(came: httpx.Response, *, seconds: float) -> Answer:
     return body.answer(came)
 
 
-def no_answer(error: httpx.TransportError | httpx.InvalidURL) -> NoAnswer:
+def forget_location(came: httpx.Response) -> None:
+    """Drop where a redirect leads: it is never followed, but httpx reads it, and stumbles over a bad one."""
+    came.headers.pop("location", None)
+
+
+async def aforget_location(came: httpx.Response) -> None:
+    """Drop where a redirect leads, asynchronously; see :func:`forget_location`."""
+    forget_location(came)
+
+
+def no_answer(error: Exception) -> NoAnswer:
     """Tell whether a request that got no answer may have reached the vendor."""
     reason = f"{type(error).__name__}: {str(error) or 'the connection broke off'}"
     return NoAnswer(left=not isinstance(error, _NEVER_LEFT), reason=reason)

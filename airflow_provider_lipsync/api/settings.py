@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ssl
+import threading
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,6 +18,20 @@ from airflow_provider_lipsync.exceptions import LipsyncMisconfigured
 __all__ = ["ClientSettings", "Timeouts"]
 
 
+_MAKING = threading.Lock()
+
+
+@cache
+def _new_ssl_context() -> ssl.SSLContext:
+    return httpx.create_ssl_context()
+
+
+def _shared_ssl_context() -> ssl.SSLContext:
+    """One context for the whole process: making one takes some 30 ms and 0.7 MB."""
+    with _MAKING:
+        return _new_ssl_context()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Timeouts:
     """How long a request may take, in seconds.
@@ -25,7 +40,7 @@ class Timeouts:
     :param read: until the next bytes of an answer.
     :param write: until the next bytes of a request are taken.
     :param pool: until a connection of the pool is free.
-    :param total: for the body of an answer, so that a server cannot drip it for ever.
+    :param total: for an answer as a whole, so that a server cannot drip it for ever (synchronously: for its body).
     """
 
     connect: float = 10.0
@@ -53,7 +68,9 @@ class ClientSettings:
 
     def __post_init__(self) -> None:
         try:
-            httpx.URL(self.target.base_url).raw_host.decode("idna")
+            url = httpx.URL(self.target.base_url)
+            url.raw_host.decode().encode("idna")  # as the look-up of the name does it
+            url.host.encode()  # as the answer's URL is read
         except (httpx.InvalidURL, UnicodeError) as error:
             raise LipsyncMisconfigured(f"the base URL {self.target.base_url!r} cannot be used: {error}") from None
 
@@ -68,7 +85,7 @@ class ClientSettings:
             "trust_env": not is_loopback(urlsplit(self.target.base_url).hostname or ""),
         }
 
-    @cached_property
+    @property
     def ssl_context(self) -> ssl.SSLContext | bool:
-        """One context for both httpx clients: making one takes some 25 ms and 0.7 MB; plain http needs none."""
-        return httpx.create_ssl_context() if self.target.base_url.startswith("https:") else False
+        """What both httpx clients trust; plain http needs none."""
+        return _shared_ssl_context() if self.target.base_url.startswith("https:") else False

@@ -10,7 +10,8 @@ import ipaddress
 import json
 import logging
 import random
-from collections.abc import Callable, Generator, Iterator, Mapping
+import re
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -29,10 +30,13 @@ __all__ = [
     "Wait",
     "build_query",
     "build_submit",
+    "holds_key",
     "is_loopback",
     "query_exchange",
+    "refuse_key",
     "submit_exchange",
     "without_query",
+    "without_userinfo",
 ]
 
 log = logging.getLogger(__name__)
@@ -52,8 +56,13 @@ def is_loopback(host: str) -> bool:
 
 def without_query(url: str) -> str:
     """Return a URL without its query, where signatures stand, and without credentials, for a log."""
-    parts = urlsplit(url)
-    return parts._replace(query="", fragment="", netloc=parts.netloc.rpartition("@")[2]).geturl()
+    head = url.split("?", 1)[0].split("#", 1)[0]
+    return without_userinfo(head)
+
+
+def without_userinfo(url: str) -> str:
+    """Return a URL or path without what stands before the host: credentials, or Airflow's connection id."""
+    return re.sub(r"^([A-Za-z][A-Za-z0-9+.-]*://)[^/@]*@", r"\1", url)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,12 +129,7 @@ def build_submit(target: Target, request: SubmitRequest) -> PreparedRequest:
         body = text.encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise LipsyncBadInput(f"the request cannot be written as JSON: {scrub(str(error), target.api_key)}") from None
-    fields = [name for name, value in _flat(request.body()) if _holds_key(value, target.api_key)]
-    if fields or _holds_key(text, target.api_key):
-        raise LipsyncBadInput(
-            f"the API key stands in the request itself, in {', '.join(fields) or 'its fields'}: refused, nothing was "
-            "sent. A template such as {{ conn.… }} in a value that is rendered may have put it there."
-        )
+    refuse_key({**request.form_state(), "webhook_url": request.webhook, "its fields": text}, target.api_key)
     headers = {**_headers(target), "Content-Type": "application/json"}
     return PreparedRequest(method="POST", url=f"{target.base_url}/{request.endpoint}", headers=headers, body=body)
 
@@ -200,12 +204,21 @@ def _exchange(
         waited += delay
 
 
-def _flat(body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    for name, value in (*body["formState"].items(), ("webhook_url", body.get("webhook"))):
-        yield name, str(value)
+def refuse_key(values: Mapping[str, Any], api_key: str) -> None:
+    """Refuse values of which one contains the API key; the message names the field and repeats nothing.
+
+    :raises LipsyncBadInput: one does.
+    """
+    for name, value in values.items():
+        if holds_key(str(value), api_key):
+            raise LipsyncBadInput(
+                f"the API key stands in the request itself, in {name}: refused, nothing was sent. "
+                "A template such as {{ conn.… }} in a value that is rendered may have put it there."
+            )
 
 
-def _holds_key(text: str, api_key: str) -> bool:
+def holds_key(text: str, api_key: str) -> bool:
+    """Whether a text contains the API key, as it is or as a URL or JSON would write it."""
     return any(form in text for form in (api_key, quote(api_key, safe=""), json.dumps(api_key)[1:-1]))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -53,7 +54,7 @@ def read_connection(conn: ConnectionLike) -> ConnectionSettings:
     :raises LipsyncMisconfigured: the host, the key or an extra cannot be used; the message names the connection.
     """
     try:
-        extras = conn.extra_dejson or {}
+        extras = conn.extra_dejson if isinstance(conn.extra_dejson, Mapping) else {}
         target = Target(base_url=_base_url(conn), api_key=(conn.password or "").strip())
         return ConnectionSettings(
             target=target,
@@ -73,17 +74,25 @@ def _base_url(conn: ConnectionLike) -> str:
     if not host:
         return DEFAULT_BASE_URL
     schema = (conn.schema or "").strip()
-    scheme = schema if schema in ("http", "https") else "https"
-    url = host if "://" in host else f"{scheme}://{host}"
+    plain = schema.lower() in ("", "http", "https")
+    url = host if "://" in host else f"{(schema.lower() if plain else '') or 'https'}://{_bracketed(host)}"
     try:
         parts = urlsplit(url)
         port = parts.port or conn.port or None
     except ValueError:
-        raise LipsyncMisconfigured(f"the host {host!r} is not a host or a URL") from None
+        raise LipsyncMisconfigured("the host is not a host or a URL") from None
     name = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
-    in_schema = schema if schema not in ("", "http", "https") else ""  # lipsync://:key@host/api/v1 puts the path there
+    in_schema = "" if plain else schema  # lipsync://:key@host/api/v1 puts the path there
     path = parts.path.rstrip("/") or (f"/{in_schema.strip('/')}" if in_schema else _API_PATH)
     return f"{parts.scheme}://{name}{f':{port}' if port else ''}{path}"
+
+
+def _bracketed(host: str) -> str:
+    """Return a bare IPv6 address as a URL writes it; anything else as it is."""
+    try:
+        return f"[{ipaddress.IPv6Address(host)}]"
+    except ValueError:
+        return host
 
 
 def _number(extras: Mapping[str, Any], name: str, default: float, *, least: float = 0.0) -> float:

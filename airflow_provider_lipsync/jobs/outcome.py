@@ -14,6 +14,7 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 
 from airflow_provider_lipsync.api.answers import is_job_id
 from airflow_provider_lipsync.api.models import Job, JobStatus
+from airflow_provider_lipsync.api.wire import holds_key
 from airflow_provider_lipsync.exceptions import (
     LipsyncBadInput,
     LipsyncError,
@@ -97,14 +98,17 @@ def finished(job: Job) -> LipsyncResult:
     )
 
 
-def job_id_of(value: object) -> str:
+def job_id_of(value: object, *, api_key: str = "") -> str:
     """Return the job id that a user gave: an id, or a whole result of an operator, sensor or transfer.
 
+    :param api_key: refused as an id, and never repeated.
     :raises LipsyncBadInput: it is neither.
     """
     found = value.get("job_id") if isinstance(value, Mapping) else value
     text = found.strip() if isinstance(found, str) else ""
-    if not is_job_id(text):
+    if api_key and holds_key(text, api_key):
+        raise LipsyncBadInput("job: the API key stands where a job id belongs; nothing was sent")
+    if not is_job_id(text) or text == "None":  # what a template makes of None
         shown = f"a {type(value).__name__}" if not isinstance(value, str) else repr(value[:80])
         raise LipsyncBadInput(
             f"job: a job id, or the result of a Lipsync task with its job_id, is required; got {shown}"
@@ -118,7 +122,14 @@ def as_submit_error(error: LipsyncError) -> LipsyncError:
 
 
 def as_wait_error(error: LipsyncError) -> LipsyncError:
-    """Return what an operator raises when a bought job did not end well, or could not be seen: all are retried."""
+    """Return what an operator raises when a bought job did not end well, or could not be seen: all are retried.
+
+    What the error of a look calls free is not free here: trying an operator again buys again.
+    """
+    if not isinstance(error, LipsyncJobFailed | LipsyncJobTimeout) and error.job_id:
+        error.next_step = (
+            "keep the job id: LipsyncJobSensor(job=id) fetches it for nothing; a retry or clear of this task buys again"
+        )
     return as_task_error(error, AirflowException)
 
 

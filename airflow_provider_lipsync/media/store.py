@@ -1,11 +1,12 @@
 """Streams a finished video into object storage, in bounded memory: under the final name there is only the whole file.
 
-fsspec's files commit what they have when they are closed after an error. So a video is written inside fsspec's own
-transaction, which commits after the last byte was checked, and discards otherwise; on a local disk it is renamed.
+fsspec's files commit what they have when they are closed after an error. So a file is closed and committed only after
+the last byte was checked, and is discarded, unclosed, otherwise; on a local disk the whole file is renamed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from typing import IO, TYPE_CHECKING, Any
 import httpx
 
 from airflow_provider_lipsync.exceptions import LipsyncTransferFailed, Video
+from airflow_provider_lipsync.media.boxes import Boxes
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import ObjectStoragePath
@@ -80,7 +82,7 @@ class _Fetch:
 
     def drain(self, sink: IO[bytes] | None) -> StoredVideo:
         """Read the whole video into a sink, or nowhere, and check that it is whole and an MP4."""
-        digest, size = hashlib.sha256(), 0
+        digest, size, boxes = hashlib.sha256(), 0, Boxes()
         with (
             httpx.Client(timeout=_TIMEOUT, follow_redirects=True, max_redirects=5) as client,
             client.stream("GET", self.url, headers={"Accept-Encoding": "identity"}) as answer,
@@ -89,11 +91,14 @@ class _Fetch:
             for chunk in self._checked_start(answer.iter_bytes(_CHUNK)):
                 digest.update(chunk)
                 size += len(chunk)
+                boxes.feed(chunk)
                 if sink is not None:
                     sink.write(chunk)
         promised = answer.headers.get("content-length")
         if promised is not None and promised != str(size):
             raise _Broken(f"{size} of {promised} bytes came")
+        if promised is None and "transfer-encoding" not in answer.headers and not boxes.are_whole:
+            raise _Broken(f"no length was promised, and the MP4 breaks off after {size} bytes")
         return StoredVideo(sha256=digest.hexdigest(), size=size)
 
     def _check_answer(self, answer: httpx.Response) -> None:
@@ -132,8 +137,26 @@ def _with_retries(attempt: Any, log: Any) -> StoredVideo:
 def _write(fetch: _Fetch, path: ObjectStoragePath) -> StoredVideo:
     if path.protocol in ("", "file", "local"):
         return _write_beside(fetch, Path(path.path))
-    with path.fs.transaction, path.fs.open(path.path, "wb", block_size=_PART) as sink:
-        return fetch.drain(sink)
+    sink = path.fs.open(path.path, "wb", block_size=_PART, autocommit=False)
+    try:
+        stored = fetch.drain(sink)
+        sink.close()
+        sink.commit()
+    except BaseException:
+        _give_up(sink)
+        raise
+    finally:
+        with contextlib.suppress(ValueError):  # fsspec keeps it for a transaction, which this is not part of
+            path.fs.transaction.files.remove(sink)
+    return stored
+
+
+def _give_up(sink: Any) -> None:
+    """Discard what was written; never close it: many of fsspec's files commit what they have when they are closed."""
+    with contextlib.suppress(Exception):
+        sink.discard()
+    with contextlib.suppress(AttributeError):
+        sink.closed = True  # or its finalizer would close it
 
 
 def _write_beside(fetch: _Fetch, path: Path) -> StoredVideo:

@@ -83,8 +83,8 @@ class JobTask(_Task):
         :param job_id: what was deferred for.
         :param deadline: seconds since the epoch.
         """
-        job_id = job_id or self._known_job_id(context)
         try:
+            job_id = job_id or self._known_job_id(context)
             return self._hand_on(_job_in(event, job_id) or self._last_look(job_id, event, deadline))
         except LipsyncError as error:
             raise self._wait_error(error) from None
@@ -103,9 +103,7 @@ class JobTask(_Task):
 
         :param deadline: seconds since the epoch.
         """
-        if self.deferrable:
-            self._defer(job_id, deadline)
-        return self._hand_on(self._settled(self._watch_in_place(job_id, deadline), job_id))
+        return self._hand_on(self._waited_on(job_id, deadline))
 
     def _hand_on(self, job: Job) -> LipsyncResult:
         """Return the result of a job that has ended, and tell of its video.
@@ -160,9 +158,6 @@ class JobTask(_Task):
         except LipsyncError as error:
             return error
 
-    def _settled(self, event: JobEvent, job_id: str) -> Job:
-        return _job_in(event, job_id) or self._last_look(job_id, event, None)
-
     def _last_look(self, job_id: str, event: Any, deadline: float | None) -> Job:
         """Look for oneself and return the finished job; one that goes on is waited for, unless its time is up.
 
@@ -178,17 +173,18 @@ class JobTask(_Task):
         if job.status.is_terminal:
             return job
         told = happened.get("message") or "it did not say why"
-        if happened.get("status") == "timeout":
+        if happened.get("status") == "timeout" or (deadline is not None and time.time() >= deadline):
             raise timed_out(job_id, seen=f"last seen as {job.raw_status!r}; {told}", job=job)
-        if happened.get("status") == "error":
+        if happened.get("status") == "error" and deadline is None:  # the trigger itself broke: it would break again
             raise LipsyncPollFault(f"the job goes on, but was not watched: {told}", job_id=job_id, charged=Charged.YES)
-        self.log.warning("Job %s goes on, but its trigger told nothing that is known (%r): waiting on.", job_id, event)
+        self.log.warning("Job %s goes on, but what waited for it ended (%s): waiting on.", job_id, told)
         return self._waited_on(job_id, deadline or time.time() + self._wait_seconds())
 
     def _waited_on(self, job_id: str, deadline: float) -> Job:
         if self.deferrable:
             self._defer(job_id, deadline)
-        return self._settled(self._watch_in_place(job_id, deadline), job_id)
+        event = self._watch_in_place(job_id, deadline)
+        return _job_in(event, job_id) or self._last_look(job_id, event, deadline)
 
     def _close(self) -> None:
         if self._hook is not None:

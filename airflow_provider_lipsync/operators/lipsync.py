@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowTaskTimeout, BaseOperator
 
 from airflow_provider_lipsync.api import check
-from airflow_provider_lipsync.api.answers import scrub
 from airflow_provider_lipsync.api.models import (
     ImageMultiRequest,
     ImageRequest,
@@ -20,7 +19,14 @@ from airflow_provider_lipsync.api.models import (
     SubmitRequest,
     VideoRequest,
 )
-from airflow_provider_lipsync.exceptions import LipsyncBadInput, LipsyncError
+from airflow_provider_lipsync.api.wire import refuse_key
+from airflow_provider_lipsync.exceptions import (
+    Charged,
+    LipsyncBadInput,
+    LipsyncError,
+    LipsyncSubmitUncertain,
+    LipsyncUnknownJob,
+)
 from airflow_provider_lipsync.jobs.outcome import (
     LipsyncResult,
     as_submit_error,
@@ -36,6 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LipsyncImageMultiOperator", "LipsyncImageOperator", "LipsyncVideoOperator"]
 
+_LONGEST_SECONDS = 366 * 24 * 3600.0  # a year: beyond, dates overflow
 _COMMON_FIELDS = ("resolution", "prompt", "seed", "extra_form_state", "webhook_url", "lipsync_conn_id")
 
 
@@ -98,10 +105,10 @@ class _LipsyncOperator(JobTask, BaseOperator):
     def execute(self, context: Context) -> LipsyncResult:
         """Buy the job and wait for it; see the class."""
         try:
-            job = self._buy(context)
+            deadline = time.time() + self.job_timeout
+            job = self._buy(context, deadline)
             if not self.wait_for_completion:
                 return result_of(job)
-            deadline = time.time() + self.job_timeout
             ended = self._first_look(job.id)
             return self._hand_on(ended) if ended else self._wait(job.id, deadline)
         except LipsyncError as error:
@@ -109,12 +116,14 @@ class _LipsyncOperator(JobTask, BaseOperator):
         finally:
             self._close()
 
-    def _buy(self, context: Context) -> Job:
+    def _buy(self, context: Context, deadline: float) -> Job:
         """Check everything, then send the one POST that costs credits; push its id before anything else happens."""
+        told = moment(deadline)
         try:
-            job = self.hook.client.submit(self._request())
+            job = self._submit(self._request())
         except LipsyncError as error:
             raise as_submit_error(error) from error.__cause__
+        self._push_id(context, job.id)
         low, high = self.hook.settings.typical_seconds
         self.log.info(
             "Job %s (%s) was bought and is charged; it has no cancel. It typically takes %.0f-%.0f s; deadline: %s.",
@@ -122,10 +131,16 @@ class _LipsyncOperator(JobTask, BaseOperator):
             self.request_class.endpoint,
             low,
             high,
-            moment(time.time() + self.job_timeout),
+            told,
         )
-        self._push_id(context, job.id)
         return job
+
+    def _submit(self, request: SubmitRequest) -> Job:
+        try:
+            return self.hook.client.submit(request)
+        except AirflowTaskTimeout:
+            message = "execution_timeout ended the submit before its answer came. The job may exist and be charged."
+            raise LipsyncSubmitUncertain(message) from None
 
     def _push_id(self, context: Context, job_id: str) -> None:
         """Hand the id on; if Airflow cannot take it now, the job is paid for all the same, and goes on."""
@@ -140,17 +155,22 @@ class _LipsyncOperator(JobTask, BaseOperator):
         :raises LipsyncBadInput: a value cannot be sent; the message never holds the API key.
         """
         target = self.hook.settings.target
-        try:
-            return self.request_class(**self._checked_values(target.base_url))
-        except LipsyncBadInput as error:
-            raise LipsyncBadInput(scrub(error.message, target.api_key)) from None
+        refuse_key({name: getattr(self, name) for name in self.template_fields}, target.api_key)
+        return self.request_class(**self._checked_values(target.base_url))
 
     def _checked_values(self, vendor_url: str) -> dict[str, Any]:
         extra = check.checked_form_state(self.extra_form_state)
+        self._check_media_in(extra)
         checked = {name: self._checked(name) for name in self._value_fields() if name not in extra}
         missing = dict.fromkeys(self.request_class.required, "")  # named by extra_form_state instead
         webhook = check.checked_webhook(self.webhook_url, vendor_url=vendor_url)
         return {**missing, **checked, "extra_form_state": extra, "webhook": webhook}
+
+    def _check_media_in(self, extra: Mapping[str, Any]) -> None:
+        """Refuse media that come through ``extra_form_state`` as any others; its other fields are the user's affair."""
+        for name in self.request_class.media_fields():
+            if name in extra:
+                check.checked_media(name, extra[name], required=name in self.request_class.required)
 
     def _checked(self, name: str) -> Any:
         """Return the value of one field as it is sent."""
@@ -174,6 +194,7 @@ class _LipsyncOperator(JobTask, BaseOperator):
         """
         try:
             extra = check.checked_form_state(self.extra_form_state) if _is_literal(self.extra_form_state) else None
+            self._check_media_in(extra or {})  # all of it is literal
             for name in self._value_fields():
                 if extra is not None and name not in extra and _is_literal(getattr(self, name)):
                     self._checked(name)
@@ -194,7 +215,14 @@ class _LipsyncOperator(JobTask, BaseOperator):
 
     def _known_job_id(self, context: Context) -> str:
         ti = context["ti"]
-        return job_id_of(ti.xcom_pull(task_ids=ti.task_id, key="job_id", map_indexes=ti.map_index))
+        try:
+            return job_id_of(ti.xcom_pull(task_ids=ti.task_id, key="job_id", map_indexes=ti.map_index))
+        except LipsyncBadInput:
+            raise LipsyncUnknownJob(
+                "the job was bought, but its id is not in XCom any more",
+                charged=Charged.YES,
+                next_step="take the id from this task's log: LipsyncJobSensor(job=id) fetches it; a retry buys again",
+            ) from None
 
     def _wait_error(self, error: LipsyncError) -> LipsyncError:
         return error if isinstance(error, AirflowFailException) else as_wait_error(error)
@@ -293,7 +321,7 @@ def _seconds(name: str, value: object) -> float:
     :raises LipsyncBadInput: it is not one.
     """
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < float("inf"):
-        error = LipsyncBadInput(f"{name}: a positive number of seconds is allowed; got {value!r}")
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= _LONGEST_SECONDS:
+        error = LipsyncBadInput(f"{name}: a positive number of seconds (at most a year) is allowed; got {value!r}")
         raise as_task_error(error, AirflowFailException)
     return float(seconds)

@@ -109,7 +109,7 @@ class LipsyncJobSensor(JobTask, BaseSensorOperator):
         return float(self.poke_interval)
 
     def _known_job_id(self, context: Context) -> str:
-        return job_id_of(self.job)
+        return job_id_of(self.job, api_key=self.hook.settings.target.api_key)
 
     def _wait_error(self, error: LipsyncError) -> LipsyncError:
         return error if isinstance(error, AirflowException) else as_sensor_error(error)

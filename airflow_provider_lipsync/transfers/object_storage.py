@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
 from airflow_provider_lipsync.api.models import Job
-from airflow_provider_lipsync.api.wire import without_query
+from airflow_provider_lipsync.api.wire import refuse_key, without_query, without_userinfo
 from airflow_provider_lipsync.exceptions import (
     LipsyncBadInput,
     LipsyncError,
@@ -27,6 +27,8 @@ from airflow_provider_lipsync.jobs.outcome import (
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, ObjectStoragePath, XComArg
+
+    from airflow_provider_lipsync.hooks.lipsync import LipsyncHook
 
 __all__ = ["LipsyncToObjectStorageOperator"]
 
@@ -76,15 +78,19 @@ class LipsyncToObjectStorageOperator(BaseOperator):
             raise as_sensor_error(error) from error.__cause__
 
     def _store(self) -> LipsyncResult:
+        from airflow_provider_lipsync.hooks.lipsync import LipsyncHook
         from airflow_provider_lipsync.media.store import store_video
 
-        job_id, path = job_id_of(self.job), self._path()
-        result = self._finished_job(job_id)
+        hook = LipsyncHook(lipsync_conn_id=self.lipsync_conn_id)
+        api_key = hook.settings.target.api_key
+        refuse_key({"output_path": self.output_path}, api_key)
+        job_id, path = job_id_of(self.job, api_key=api_key), self._path()
+        result = self._finished_job(hook, job_id)
         url = result["video_url"] or ""
         self.log.info("Storing the video of job %s from %s under %s.", job_id, without_query(url), path)
         stored = store_video(url, path, job_id=job_id, if_exists=self.if_exists, log=self.log)
         self.log.info("Stored: %d bytes, sha256 %s.", stored.size, stored.sha256)
-        uri = without_query(str(self.output_path))
+        uri = without_userinfo(str(self.output_path))
         kept: dict[str, Any] = {"output_path": str(self.output_path), "output_uri": uri}
         return {**result, **kept, "sha256": stored.sha256, "size": stored.size}  # type: ignore[typeddict-item]
 
@@ -94,13 +100,15 @@ class LipsyncToObjectStorageOperator(BaseOperator):
         text = str(self.output_path or "").strip()
         if not text or text.endswith("/") or "{{" in text:
             raise LipsyncBadInput(f"output_path: the path of a file is required; got {text!r}")
-        return ObjectStoragePath(text)
+        try:
+            path = ObjectStoragePath(text)
+            _ = path.fs  # made when it is first asked for
+        except (ValueError, ImportError) as error:
+            raise LipsyncBadInput(f"output_path: {text!r} cannot be used: {error}") from error
+        return path
 
-    def _finished_job(self, job_id: str) -> LipsyncResult:
+    def _finished_job(self, hook: LipsyncHook, job_id: str) -> LipsyncResult:
         """Return the result of the job, with a URL as fresh as the vendor gives it."""
-        from airflow_provider_lipsync.hooks.lipsync import LipsyncHook
-
-        hook = LipsyncHook(lipsync_conn_id=self.lipsync_conn_id)
         try:
             return self._ended(hook.client.get_job(job_id))
         except (LipsyncUnknownJob, LipsyncPollFault) as error:

@@ -222,6 +222,39 @@ def test_a_tls_failure_never_left(calls: type[SyncCalls]) -> None:
         calls(server.url.replace("http:", "https:")).submit()
 
 
+@pytest.mark.parametrize("location", ["https://xn--/", "http://\x01", "https://elsewhere/"])
+def test_where_a_redirect_leads_is_not_even_read(calls: type[SyncCalls], location: str) -> None:
+    with scripted(answer(302, headers={"Location": location})) as server, pytest.raises(LipsyncMisconfigured):
+        calls(server.url).submit()
+
+
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "ftp://127.0.0.1:1"])
+def test_a_proxy_that_cannot_be_used_is_a_matter_of_configuration(
+    calls: type[SyncCalls], monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    with pytest.raises(LipsyncMisconfigured, match="no HTTP client can be made"):
+        calls("https://vendor.example/api/v1").submit()
+
+
+def dripping_head(connection: socket.socket) -> None:
+    connection.sendall(b"HTTP/1.1 200 OK\r\n")
+    for number in range(60):
+        connection.sendall(f"X-{number}: x\r\n".encode())
+        time.sleep(0.1)
+
+
+def test_an_answer_whose_head_drips_is_given_up_by_the_asynchronous_client() -> None:
+    with scripted(dripping_head) as server, pytest.raises(LipsyncSubmitUncertain, match="TimeoutError"):
+        AsyncCalls(server.url).submit()
+
+
+def test_a_key_is_not_even_repeated_in_part(calls: type[SyncCalls]) -> None:
+    with scripted(answer(422, "x" * 280 + KEY)) as server, pytest.raises(LipsyncBadInput) as caught:
+        calls(server.url).submit()
+    assert KEY[:8] not in caught.value.vendor_message
+
+
 def test_a_submit_refused_with_429_waits_as_asked_and_is_sent_again(calls: type[SyncCalls]) -> None:
     with scripted(answer(429, headers={"Retry-After": "3"}), json_answer(200, ACCEPTED)) as server:
         asking = calls(server.url)
@@ -394,6 +427,8 @@ def test_a_job_id_cannot_leave_its_place_in_the_url(calls: type[SyncCalls]) -> N
         pytest.param(KEY, "https://xn--/api/v1", id="a host that cannot be written"),
         pytest.param(KEY, "https://host/api\x00/v1", id="a control character"),
         pytest.param(KEY, "https://host:port", id="a port that is none"),
+        pytest.param(KEY, "https://lipsync..studio/api/v1", id="an empty label"),
+        pytest.param(KEY, f"https://{'x' * 64}.studio/api/v1", id="a label that is too long"),
     ],
 )
 def test_what_no_client_can_be_made_from(key: str, url: str) -> None:

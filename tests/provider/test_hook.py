@@ -42,6 +42,8 @@ def conn(**changes: Any) -> Any:
         ),
         pytest.param({"host": "http://127.0.0.1:9000", "port": 1}, "http://127.0.0.1:9000/api/v1", id="two ports"),
         pytest.param({"host": "h", "schema": "api/v3"}, "https://h/api/v3", id="a path from a connection URI"),
+        pytest.param({"host": "::1", "port": 9000, "schema": "HTTP"}, "http://[::1]:9000/api/v1", id="bare IPv6"),
+        pytest.param({"extra_dejson": ["odd"]}, VENDOR, id="an extra that is a list"),
         pytest.param({"host": "http://[::1]:9000/x"}, "http://[::1]:9000/x", id="IPv6"),
     ],
 )

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, TaskDeferred
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowTaskTimeout, TaskDeferred
 from airflow.sdk import DAG, XComArg
 
 from airflow_provider_lipsync import LipsyncImageMultiOperator, LipsyncImageOperator, LipsyncVideoOperator
@@ -27,7 +27,7 @@ from airflow_provider_lipsync.exceptions import (
     LipsyncUnknownJob,
 )
 from tests.provider.conftest import Tell
-from tests.support.scripted import Step, answer, drop
+from tests.support.scripted import Step, answer, drop, json_answer
 from tests.support.tasks import new_context, run_task
 from tests.support.vendor import JOB_ID, KEY, accepted, completed, failed, job, posts, processing
 
@@ -270,6 +270,78 @@ def test_an_odd_event_of_a_job_that_goes_on_waits_on(tell: Tell) -> None:
     assert posts(server) == 0
 
 
+def test_a_submit_that_execution_timeout_ends_is_uncertain_and_not_retried(
+    tell: Tell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def time_out(*_: Any) -> None:
+        raise AirflowTaskTimeout("execution_timeout")
+
+    tell(accepted())
+    monkeypatch.setattr("airflow_provider_lipsync.api.client.LipsyncClient.submit", time_out)
+    with pytest.raises(LipsyncSubmitUncertain, match="execution_timeout ended the submit") as caught:
+        render().execute(new_context())
+    assert isinstance(caught.value, AirflowFailException)
+
+
+def test_an_id_that_is_nowhere_is_told_as_bought(tell: Tell) -> None:
+    tell(processing())
+    with pytest.raises(LipsyncUnknownJob, match=r"charged: yes .*take the id from this task's log") as caught:
+        render().resume_execution("__fail__", {"error": "Trigger timeout"}, new_context())
+    assert isinstance(caught.value, AirflowException)
+
+
+def test_one_bad_look_does_not_give_up_a_job_that_can_be_seen_again(tell: Tell, deferrable: bool) -> None:
+    server = tell(accepted(), processing(), answer(401), processing(), completed())
+    assert run_task(render(deferrable=deferrable), new_context())["status"] == "completed"
+    assert posts(server) == 1
+
+
+def test_what_is_free_for_a_sensor_is_not_called_free_by_an_operator(tell: Tell) -> None:
+    tell(accepted(), processing(), answer(401))
+    with pytest.raises(LipsyncKeyRefused, match=r"next: keep the job id: .* a retry or clear of this task buys again"):
+        run_task(render(), new_context())
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"executionTime": float("inf")},
+        {"executionTime": 10**30},
+        {"executionTime": True},
+        {"model": "\ud800"},
+        {"error": "\ud800"},
+    ],
+    ids=ascii,
+)
+def test_odd_fields_do_not_lose_a_finished_video(tell: Tell, deferrable: bool, odd: dict[str, Any]) -> None:
+    tell(accepted(), processing(), job(**({"status": "completed", "output": "https://v/r.mp4"} | odd)))
+    result = run_task(render(deferrable=deferrable), new_context())
+    assert (result["video_url"], result["execution_time"]) == ("https://v/r.mp4", None)
+    json.dumps(result, allow_nan=False).encode()
+
+
+@pytest.mark.parametrize(
+    "output", ["https://[cdn/x.mp4", "ftp://v/r.mp4", "/r.mp4", "https://v/\ud800", "https://v/a b", 7]
+)
+def test_an_output_that_is_no_url_is_no_video(tell: Tell, deferrable: bool, output: Any) -> None:
+    tell(accepted(), processing(), job(status="completed", output=output))
+    with pytest.raises(LipsyncJobFailed, match="gives no video"):
+        run_task(render(deferrable=deferrable), new_context())
+
+
+def test_a_submit_that_names_no_status_is_processing(tell: Tell) -> None:
+    tell(json_answer(200, {"id": JOB_ID}))
+    assert render(wait_for_completion=False).execute(new_context())["status"] == "processing"
+
+
+@pytest.mark.parametrize(
+    "extra", [{"image": None}, {"image": ""}, {"audio": "voice.mp3"}, {"audio": 5}, {"mask_image": "m"}]
+)
+def test_media_that_come_by_extra_fields_are_checked_too(extra: dict[str, Any]) -> None:
+    with pytest.raises(LipsyncBadInput, match=f"{next(iter(extra))}: "):
+        render(extra_form_state=extra)
+
+
 @pytest.mark.parametrize(
     ("kwargs", "last", "outcome"),
     [
@@ -315,6 +387,8 @@ def test_a_trigger_that_was_lost_is_no_verdict(
         pytest.param({"extra_form_state": {"a": float("inf")}}, "extra_form_state: a dict", id="extra"),
         pytest.param({"job_timeout": 0}, "job_timeout: a positive number", id="no time"),
         pytest.param({"job_timeout": "1800"}, "job_timeout: a positive number", id="time as text"),
+        pytest.param({"job_timeout": 1e12}, "job_timeout: a positive number", id="for ever"),
+        pytest.param({"job_timeout": timedelta.max}, "job_timeout: a positive number", id="for ever and a day"),
         pytest.param({"poll_interval": -1}, "poll_interval: a positive number", id="interval"),
     ],
 )
@@ -352,9 +426,21 @@ def test_what_is_decided_later_is_not_judged_now(changes: dict[str, Any]) -> Non
             {"audio": "{% raw %}https://h/{{ x }}{% endraw %}"}, "audio: the template was not", id="unrendered"
         ),
         pytest.param({"prompt": "{{ conn.lipsync_default.password }}"}, "API key stands in the request", id="the key"),
-        pytest.param({"seed": "{{ conn.lipsync_default.password }}"}, "seed: a whole number", id="the key as seed"),
-        pytest.param({"audio": "{{ conn.lipsync_default.password }}"}, "audio: allowed is", id="the key as sound"),
-        pytest.param({"resolution": "{{ conn.lipsync_default.password }}"}, "resolution: allowed", id="as resolution"),
+        pytest.param(
+            {"seed": "{{ conn.lipsync_default.password }}"},
+            "itself, in seed",
+            id="the key as seed",
+        ),
+        pytest.param(
+            {"audio": "{{ conn.lipsync_default.password }}"},
+            "itself, in audio",
+            id="the key as sound",
+        ),
+        pytest.param(
+            {"resolution": "{{ conn.lipsync_default.password }}"},
+            "itself, in resolution",
+            id="as resolution",
+        ),
         pytest.param({"extra_form_state": {"x": ["{{ conn.lipsync_default.password }}"]}}, "API key", id="as extra"),
         pytest.param({"webhook_url": "https://me/{{ conn.lipsync_default.password }}"}, "API key", id="as webhook"),
     ],

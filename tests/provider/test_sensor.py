@@ -26,7 +26,7 @@ from airflow_provider_lipsync.exceptions import (
 from tests.provider.conftest import Tell
 from tests.support.scripted import Step, answer, drop
 from tests.support.tasks import new_context, run_task
-from tests.support.vendor import JOB_ID, completed, failed, posts, processing
+from tests.support.vendor import JOB_ID, KEY, completed, failed, posts, processing
 
 
 def wait(**changes: Any) -> LipsyncJobSensor:
@@ -41,12 +41,21 @@ def test_a_job_is_waited_for_by_its_id_or_its_result(tell: Tell, deferrable: boo
     assert posts(server) == 0
 
 
-@pytest.mark.parametrize("given", ["", None, "no such/id", {"id": JOB_ID}, {"job_id": None}, 7, [JOB_ID]])
+@pytest.mark.parametrize("given", ["", None, "None", "no such/id", {"id": JOB_ID}, {"job_id": None}, 7, [JOB_ID]])
 def test_what_is_no_job_is_refused_for_good(tell: Tell, deferrable: bool, given: Any) -> None:
     server = tell(processing())
     with pytest.raises(LipsyncBadInput, match="job: a job id, or the result of a Lipsync task") as caught:
         run_task(wait(job=given, deferrable=deferrable), new_context())
     assert isinstance(caught.value, AirflowFailException)
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("given", [KEY, {"job_id": KEY}, f"{KEY}-1"])
+def test_the_key_is_no_job_id(tell: Tell, deferrable: bool, given: Any) -> None:
+    server = tell(processing())
+    with pytest.raises(LipsyncBadInput, match="the API key stands where a job id belongs") as caught:
+        run_task(wait(job=given, deferrable=deferrable), new_context())
+    assert KEY not in str(caught.value)
     assert server.requests == []
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import itertools
+import logging
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
+import fsspec
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
@@ -20,11 +24,12 @@ from airflow_provider_lipsync.exceptions import (
     LipsyncTransferFailed,
     LipsyncUnknownJob,
 )
+from airflow_provider_lipsync.media.store import store_video
 from tests.provider.conftest import Tell
 from tests.support.objectstore import BUCKET, aws_connection, objectstore
 from tests.support.scripted import Step, answer, drop, scripted
 from tests.support.tasks import new_context
-from tests.support.vendor import JOB_ID, completed, failed, job, processing
+from tests.support.vendor import JOB_ID, KEY, completed, failed, job, processing
 
 VIDEO = b"\x00\x00\x00\x18ftypmp42" + bytes(range(256)) * 64  # what an MP4 begins like
 LARGE = VIDEO + b"\x07" * (9 * 1024 * 1024)  # more than one part of a multipart upload
@@ -142,6 +147,84 @@ def test_a_download_that_breaks_off_is_begun_again(tell: Tell, place: Place) -> 
         tell(completed(url))
         assert store(place).execute(new_context())["sha256"] == SHA[len(LARGE)]
     assert place.content() == LARGE
+
+
+def boxed(size: int) -> bytes:
+    """An MP4 of two boxes, the second with a size of 64 bits."""
+    head = b"\x00\x00\x00\x10ftypmp42\x00\x00\x00\x00"
+    return head + b"\x00\x00\x00\x01mdat" + (size + 16).to_bytes(8, "big") + b"\x07" * size
+
+
+@pytest.mark.parametrize("left_out", [0, 1, 99999])
+def test_a_video_of_no_promised_length_is_whole_only_if_its_boxes_are(tell: Tell, place: Place, left_out: int) -> None:
+    whole = boxed(100000)
+    content = whole[: len(whole) - left_out]
+
+    def unpromised(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + content)
+
+    with video_at(unpromised) as url:
+        tell(completed(url))
+        if left_out:
+            with pytest.raises(LipsyncTransferFailed, match="breaks off after"):
+                store(place).execute(new_context())
+        else:
+            store(place).execute(new_context())
+    assert place.content() == (None if left_out else whole)
+
+
+def test_a_store_that_commits_on_close_gets_no_half_file() -> None:
+    """Some of fsspec's filesystems know neither commit nor discard: what is closed is published."""
+    EagerStore.published.clear()
+    path: Any = SimpleNamespace(fs=EagerStore(), path="b/v.mp4", protocol="eager", exists=lambda: False)
+    asked: dict[str, Any] = {"job_id": JOB_ID, "if_exists": "reuse", "log": logging.getLogger(__name__)}
+    with video_at(cut) as url, pytest.raises(LipsyncTransferFailed):
+        store_video(url, path, **asked)
+    gc.collect()
+    assert EagerStore.published == {}
+    with video_at(answer(200, LARGE)) as url:
+        store_video(url, path, **asked)
+    assert EagerStore.published == {"b/v.mp4": len(LARGE)}
+
+
+class EagerStore(fsspec.AbstractFileSystem):
+    protocol = "eager"
+    published: ClassVar[dict[str, int]] = {}
+
+    def _open(self, path: str, mode: str = "rb", **options: Any) -> Any:
+        return EagerFile(self, path, mode, **options)
+
+
+class EagerFile(fsspec.spec.AbstractBufferedFile):
+    def _initiate_upload(self) -> None: ...
+
+    def _upload_chunk(self, final: bool = False) -> bool:
+        if final:
+            EagerStore.published[self.path] = self.tell()
+        return True
+
+
+@pytest.mark.parametrize("name", ["a b#1.mp4", "what?.mp4", "50%.mp4", "é.mp4"])
+def test_a_name_with_odd_characters_keeps_its_address(tell: Tell, place: Place, name: str) -> None:
+    place.key = name
+    with video_at(answer(200, VIDEO)) as url:
+        tell(completed(url))
+        result = store(place, if_exists="replace").execute(new_context())
+    assert result["output_uri"] == place.path.replace("aws_mine@", "")
+
+
+def test_the_key_in_a_path_is_refused(tell: Tell, place: Place) -> None:
+    server = tell(completed())
+    with pytest.raises(LipsyncBadInput, match="in output_path") as caught:
+        store(place, output_path=f"s3://bucket/{KEY}.mp4").execute(new_context())
+    assert KEY not in str(caught.value)
+    assert server.requests == []
+
+
+def test_a_storage_that_nobody_knows_is_refused(tell: Tell, place: Place) -> None:
+    tell(completed())
+    with pytest.raises(LipsyncBadInput, match=r"output_path: 'nowhere://b/v.mp4' cannot be used"):
+        store(place, output_path="nowhere://b/v.mp4").execute(new_context())
 
 
 @pytest.mark.parametrize(
