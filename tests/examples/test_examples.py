@@ -12,6 +12,8 @@ import pytest
 from demo.video import Video, inspect_video
 from tests.examples.conftest import ROOT
 
+pytestmark = pytest.mark.airflow
+
 ALL_DAGS = {
     "dialogue": "dialogue.py",
     "dubbing": "dubbing.py",

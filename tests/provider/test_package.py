@@ -82,7 +82,7 @@ def test_both_forms_of_the_connection_come_from_one_definition() -> None:
     assert kinds <= {"integer", "password", "string", "boolean"}  # all that Airflow 3.1 knows
 
 
-@pytest.mark.filterwarnings("ignore:ProvidersManager:DeprecationWarning")  # Airflow 3.2 warns of its own call
+@pytest.mark.filterwarnings("ignore:ProvidersManager")  # Airflow 3.2 warns of its own call
 def test_the_connection_form_of_the_installed_airflow() -> None:
     from airflow.api_fastapi.core_api.services.ui.connections import HookMetaService
 
