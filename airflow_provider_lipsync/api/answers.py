@@ -36,8 +36,8 @@ __all__ = [
     "LONGEST_ANSWER",
     "Answer",
     "NoAnswer",
+    "is_http_url",
     "is_job_id",
-    "is_media_url",
     "parse_job",
     "parse_submit",
     "read_job",
@@ -168,13 +168,13 @@ def read_job(job_id: str, found: Mapping[str, Any], *, api_key: str = "", model:
         status=JobStatus(raw_status) if raw_status in ("processing", "completed", "failed") else JobStatus.UNKNOWN,
         raw_status=raw_status,
         model=_bounded(named, api_key) if isinstance(named, str) and named else model,
-        output=output if is_media_url(output) else None,
+        output=output if is_http_url(output) else None,
         error=_bounded(found.get("error") or "", api_key),
         execution_time=seconds if _is_plain_number(seconds) else None,
     )
 
 
-def is_media_url(value: object) -> bool:
+def is_http_url(value: object) -> bool:
     """Whether a value is an http(s) URL that can be handed on: bounded, printable, with a host."""
     if not isinstance(value, str) or len(value) > _LONGEST_URL or not value.isprintable() or " " in value:
         return False

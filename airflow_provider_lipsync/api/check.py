@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from airflow_provider_lipsync.api.answers import is_media_url
+from airflow_provider_lipsync.api.answers import is_http_url
 from airflow_provider_lipsync.api.models import Order, Resolution
 from airflow_provider_lipsync.api.wire import is_loopback
 from airflow_provider_lipsync.exceptions import LipsyncBadInput
@@ -127,7 +127,7 @@ def checked_form_state(value: object) -> dict[str, Any]:
 
 
 def _checked_url(name: str, value: object, allowed: str) -> str:
-    if not isinstance(value, str) or not is_media_url(value):
+    if not isinstance(value, str) or not is_http_url(value):
         raise _refused(name, value, f"allowed is {allowed}")
     return value
 

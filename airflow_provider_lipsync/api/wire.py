@@ -14,9 +14,9 @@ import re
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
-from airflow_provider_lipsync.api.answers import Answer, NoAnswer, parse_job, parse_submit, scrub
+from airflow_provider_lipsync.api.answers import Answer, NoAnswer, is_http_url, parse_job, parse_submit, scrub
 from airflow_provider_lipsync.api.models import Job, SubmitRequest
 from airflow_provider_lipsync.api.retry import RetryPolicy, may_resend_get, may_resend_post, next_delay
 from airflow_provider_lipsync.exceptions import LipsyncBadInput, LipsyncError, LipsyncMisconfigured
@@ -78,13 +78,7 @@ class Target:
     api_key: str = field(repr=False)
 
     def __post_init__(self) -> None:
-        try:
-            parts = urlsplit(self.base_url)
-            usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
-            usable = usable and self.base_url.isprintable() and " " not in self.base_url
-        except ValueError:
-            usable = False
-        if not usable:
+        if not is_http_url(self.base_url):
             raise LipsyncMisconfigured(f"the base URL {self.base_url!r} is not an http(s) URL with a host")
         if not self.api_key:
             raise LipsyncMisconfigured("there is no API key: it belongs in the connection's password")
