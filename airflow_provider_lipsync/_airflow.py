@@ -1,6 +1,6 @@
-"""The one place that touches Airflow's insides: how a task is told that its trigger was lost or timed out.
+"""The one place that touches Airflow's insides: lost triggers, and which state Airflow has recorded for a task.
 
-Airflow documents ``resume_execution`` for neither; the names below were read in the task SDK of 3.1, 3.2 and 3.3.
+Airflow documents neither; the names below were read in the task SDK of 3.1, 3.2 and 3.3.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["trigger_failure"]
+__all__ = ["is_recorded_as_success", "trigger_failure"]
 
 try:
     from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, TriggerFailureReason
@@ -32,3 +32,14 @@ def trigger_failure(next_method: str, next_kwargs: Mapping[str, Any] | None) -> 
         return {"status": "timeout", "message": "the triggerer did not come back in time"}
     lines = (next_kwargs or {}).get("traceback") or [str(getattr(reason, "value", reason))]
     return {"status": "error", "message": f"the trigger failed: {str(lines[-1]).strip()}"}
+
+
+def is_recorded_as_success(ti: Any) -> bool:
+    """Whether Airflow has a task instance down as a success: its callbacks run even where it refused to record one.
+
+    :param ti: the task instance of a task's context.
+    """
+    found = ti.get_task_states(
+        dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=getattr(ti, "map_index", -1)
+    )
+    return list(found.get(ti.run_id, {}).values()) == ["success"]

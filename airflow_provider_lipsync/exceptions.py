@@ -15,6 +15,8 @@
     │   ├── LipsyncUnreachable    no connection, or no answer in time
     │   └── LipsyncUnreadableAnswer
     ├── LipsyncSubmitUncertain    the job may exist and may have been charged
+    ├── LipsyncLedgerUnavailable  what earlier tries did cannot be read, or the intent to buy cannot be written
+    ├── LipsyncInputChanged       a retry has other inputs than the job that was bought and not yet delivered
     ├── LipsyncJobFailed          the vendor says that the job failed
     ├── LipsyncJobTimeout         not seen finished before its deadline
     └── LipsyncTransferFailed     the finished video could not be stored
@@ -32,9 +34,11 @@ __all__ = [
     "Charged",
     "LipsyncBadInput",
     "LipsyncError",
+    "LipsyncInputChanged",
     "LipsyncJobFailed",
     "LipsyncJobTimeout",
     "LipsyncKeyRefused",
+    "LipsyncLedgerUnavailable",
     "LipsyncMisconfigured",
     "LipsyncNoCredits",
     "LipsyncPollFault",
@@ -189,6 +193,19 @@ class LipsyncSubmitUncertain(LipsyncError):
     default_next = "look for the job in the vendor's dashboard before anything is submitted again"
 
 
+class LipsyncLedgerUnavailable(LipsyncError):
+    """The ledger could not be read or written before a submit. Nothing was sent: without memory, nothing is bought."""
+
+    default_charged = Charged.NO
+    default_next = "mend the ledger that is named below; trying again is safe"
+
+
+class LipsyncInputChanged(LipsyncError):
+    """The inputs of a retry are not those of the job that an earlier try bought and nobody has had yet."""
+
+    default_charged = Charged.YES
+
+
 class LipsyncJobFailed(LipsyncError):
     """The vendor says that the job failed, or calls it completed without giving a video."""
 
@@ -200,7 +217,7 @@ class LipsyncJobTimeout(LipsyncError):
     """The job was not seen finished before its deadline. It has no cancel: it runs on, and is charged to its end."""
 
     default_charged = Charged.YES
-    default_next = "keep the job id: the job runs on at the vendor and can still be fetched by LipsyncJobSensor(job=id)"
+    default_next = "clear the task to wait on for this job, or fetch it by LipsyncJobSensor(job=id); both are free"
 
 
 class LipsyncTransferFailed(LipsyncError):

@@ -34,6 +34,12 @@ _CONN_FIELDS: dict[str, dict[str, Any]] = {
         "description": "What a slow job takes; told in the task log. Default 120, as the vendor says.",
         "schema": {"type": ["integer", "null"], "minimum": 0},
     },
+    "ledger_path": {
+        "label": "Ledger folder",
+        "description": "Where bought jobs are remembered, e.g. s3://aws_default@bucket/ledger. "
+        "Needed before Airflow 3.3, which remembers by itself.",
+        "schema": {"type": ["string", "null"]},
+    },
 }
 
 _UI_FIELD_BEHAVIOUR: dict[str, Any] = {

@@ -27,8 +27,8 @@ class LipsyncHook(BaseHook):
     """Connects to the Lipsync API.
 
     :param lipsync_conn_id: a connection of type ``lipsync``: its password is the API key, its host the base URL
-        (default the vendor's), its extras ``http_timeout`` (seconds), ``max_connections``, ``typical_seconds_low`` and
-        ``typical_seconds_high``.
+        (default the vendor's), its extras ``http_timeout`` (seconds), ``max_connections``, ``typical_seconds_low``,
+        ``typical_seconds_high`` and ``ledger_path``.
     """
 
     conn_name_attr = "lipsync_conn_id"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from airflow_provider_lipsync.api.wire import DEFAULT_BASE_URL, Target
+from airflow_provider_lipsync.api.wire import DEFAULT_BASE_URL, Target, holds_key
 from airflow_provider_lipsync.exceptions import LipsyncMisconfigured
 
 __all__ = ["ConnectionLike", "ConnectionSettings", "read_connection"]
@@ -37,12 +37,14 @@ class ConnectionSettings:
     :param http_timeout: seconds to wait for the next bytes of an answer.
     :param max_connections: connections that are open at once at the most.
     :param typical_seconds: what a quick and what a slow job takes.
+    :param ledger_path: folder in any object storage where bought jobs are remembered; None = Airflow's own store.
     """
 
     target: Target
     http_timeout: float = 30.0
     max_connections: int = 10
     typical_seconds: tuple[float, float] = field(default=(30.0, 120.0))
+    ledger_path: str | None = None
 
 
 def read_connection(conn: ConnectionLike) -> ConnectionSettings:
@@ -64,9 +66,19 @@ def read_connection(conn: ConnectionLike) -> ConnectionSettings:
                 _number(extras, "typical_seconds_low", 30.0),
                 _number(extras, "typical_seconds_high", 120.0),
             ),
+            ledger_path=_path(extras, "ledger_path", target.api_key),
         )
     except LipsyncMisconfigured as error:
         raise LipsyncMisconfigured(f"connection {conn.conn_id!r}: {error.message}") from None
+
+
+def _path(extras: Mapping[str, Any], name: str, api_key: str) -> str | None:
+    value = extras.get(name)
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str) or "://" not in value or holds_key(value, api_key):
+        raise LipsyncMisconfigured(f"the extra {name} must be a URL such as s3://conn_id@bucket/folder")
+    return value.strip()
 
 
 def _base_url(conn: ConnectionLike) -> str:

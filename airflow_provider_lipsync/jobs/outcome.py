@@ -18,11 +18,13 @@ from airflow_provider_lipsync.api.wire import holds_key
 from airflow_provider_lipsync.exceptions import (
     LipsyncBadInput,
     LipsyncError,
+    LipsyncInputChanged,
     LipsyncJobFailed,
     LipsyncJobTimeout,
     LipsyncKeyRefused,
     LipsyncNoCredits,
     LipsyncSubmitUncertain,
+    LipsyncUnknownJob,
     Video,
 )
 
@@ -39,7 +41,13 @@ __all__ = [
 ]
 
 # A try that ended so is not repeated: repeating it cannot help, or could pay twice.
-_HOPELESS_AT_SUBMIT = (LipsyncBadInput, LipsyncKeyRefused, LipsyncNoCredits, LipsyncSubmitUncertain)
+_HOPELESS_AT_SUBMIT = (
+    LipsyncBadInput,
+    LipsyncInputChanged,
+    LipsyncKeyRefused,
+    LipsyncNoCredits,
+    LipsyncSubmitUncertain,
+)
 
 
 class LipsyncResult(TypedDict):
@@ -91,7 +99,7 @@ def finished(job: Job) -> LipsyncResult:
             "the vendor calls the job completed but gives no video",
             job_id=job.id,
             vendor_message=job.error,
-            next_step="ask the vendor for the video of this job, with its id, before a new one is bought",
+            next_step="ask the vendor for the video of this job, with its id; a retry or clear looks at it again",
         )
     raise LipsyncJobFailed(
         "the vendor says that the job failed", job_id=job.id, vendor_message=job.error or "(nothing)"
@@ -116,20 +124,27 @@ def job_id_of(value: object, *, api_key: str = "") -> str:
     return text
 
 
-def as_submit_error(error: LipsyncError) -> LipsyncError:
-    """Return what a task raises when it could not buy: hopeless and uncertain ones are not retried."""
-    return as_task_error(error, AirflowFailException if isinstance(error, _HOPELESS_AT_SUBMIT) else AirflowException)
+def as_submit_error(error: LipsyncError, *, resubmits: bool = False) -> LipsyncError:
+    """Return what a task raises when it could not buy: hopeless and uncertain ones are not retried.
+
+    :param resubmits: the user wants what is uncertain to be bought again.
+    """
+    hopeless = isinstance(error, _HOPELESS_AT_SUBMIT) and not (resubmits and isinstance(error, LipsyncSubmitUncertain))
+    return as_task_error(error, AirflowFailException if hopeless else AirflowException)
 
 
-def as_wait_error(error: LipsyncError) -> LipsyncError:
+def as_wait_error(error: LipsyncError, *, is_remembered: bool) -> LipsyncError:
     """Return what an operator raises when a bought job did not end well, or could not be seen: all are retried.
 
-    What the error of a look calls free is not free here: trying an operator again buys again.
+    :param is_remembered: whether the next try will know the job.
     """
-    if not isinstance(error, LipsyncJobFailed | LipsyncJobTimeout) and error.job_id:
-        error.next_step = (
-            "keep the job id: LipsyncJobSensor(job=id) fetches it for nothing; a retry or clear of this task buys again"
-        )
+    if error.job_id and not isinstance(error, LipsyncJobFailed):
+        again = "a retry or clear waits on for this job" if is_remembered else "the next try cannot know this job"
+        error.next_step = f"{again}; LipsyncJobSensor(job=id), or resume_job_id, fetches it for nothing, too"
+        if isinstance(error, LipsyncKeyRefused):
+            error.next_step = f"correct the API key in the Airflow connection; {error.next_step}"
+        elif isinstance(error, LipsyncUnknownJob):
+            error.next_step = f"check that the connection's key is the one that bought it; {error.next_step}"
     return as_task_error(error, AirflowException)
 
 

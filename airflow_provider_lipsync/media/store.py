@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import IO, TYPE_CHECKING, Any
 
 import httpx
 
 from airflow_provider_lipsync.exceptions import LipsyncTransferFailed, Video
 from airflow_provider_lipsync.media.boxes import Boxes
+from airflow_provider_lipsync.media.whole import LOCAL, whole_file
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import ObjectStoragePath
@@ -135,8 +134,9 @@ def _with_retries(attempt: Any, log: Any) -> StoredVideo:
 
 
 def _write(fetch: _Fetch, path: ObjectStoragePath) -> StoredVideo:
-    if path.protocol in ("", "file", "local"):
-        return _write_beside(fetch, Path(path.path))
+    if path.protocol in LOCAL:
+        with whole_file(Path(path.path)) as beside:
+            return fetch.drain(beside)
     sink = path.fs.open(path.path, "wb", block_size=_PART, autocommit=False)
     try:
         stored = fetch.drain(sink)
@@ -157,28 +157,6 @@ def _give_up(sink: Any) -> None:
         sink.discard()
     with contextlib.suppress(AttributeError):
         sink.closed = True  # or its finalizer would close it
-
-
-def _write_beside(fetch: _Fetch, path: Path) -> StoredVideo:
-    """Write beside the final name and rename: fsspec's own temporary file may lie on another disk, where it copies."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", suffix=".part", delete=False) as beside:
-        try:
-            stored = fetch.drain(beside)
-            beside.flush()
-            os.fsync(beside.fileno())
-            os.chmod(beside.name, 0o666 & ~_umask())
-            os.replace(beside.name, path)
-        except BaseException:
-            os.unlink(beside.name)
-            raise
-    return stored
-
-
-def _umask() -> int:
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
 
 
 def _hash_of(path: ObjectStoragePath) -> StoredVideo:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_lipsync._airflow import trigger_failure
@@ -13,6 +13,7 @@ from airflow_provider_lipsync.api.wire import without_query
 from airflow_provider_lipsync.exceptions import Charged, LipsyncError, LipsyncPollFault
 from airflow_provider_lipsync.jobs.outcome import LipsyncResult, finished, timed_out
 from airflow_provider_lipsync.jobs.waiting import ONE_ATTEMPT, JobEvent, Look, Pause, watch_job
+from airflow_provider_lipsync.jobs.wording import moment
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 else:
     _Task = object
 
-__all__ = ["JobTask", "moment"]
+__all__ = ["JobTask"]
 
 # Seconds behind the trigger's own deadline, after which Airflow itself ends a deferral whose triggerer never came back.
 _BACKSTOP_SECONDS = 300.0
@@ -200,7 +201,3 @@ def _job_in(event: Any, job_id: str) -> Job | None:
         return None
     job = read_job(job_id, described)
     return job if job.status.is_terminal else None
-
-
-def moment(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowTaskTimeout, BaseOperator
 
-from airflow_provider_lipsync.api import check
 from airflow_provider_lipsync.api.models import (
     ImageMultiRequest,
     ImageRequest,
@@ -19,35 +17,38 @@ from airflow_provider_lipsync.api.models import (
     SubmitRequest,
     VideoRequest,
 )
-from airflow_provider_lipsync.api.wire import refuse_key
 from airflow_provider_lipsync.exceptions import (
     Charged,
     LipsyncBadInput,
     LipsyncError,
+    LipsyncInputChanged,
     LipsyncSubmitUncertain,
-    LipsyncUnknownJob,
 )
 from airflow_provider_lipsync.jobs.outcome import (
     LipsyncResult,
     as_submit_error,
     as_task_error,
-    as_wait_error,
-    job_id_of,
     result_of,
 )
-from airflow_provider_lipsync.operators.base import JobTask, moment
+from airflow_provider_lipsync.jobs.policy import OnAmbiguousSubmit, OnChangedInput, OnClear, Wishes
+from airflow_provider_lipsync.jobs.purchase import Held, Purchase
+from airflow_provider_lipsync.operators.inputs import JobInputs, seconds
+from airflow_provider_lipsync.operators.remembering import RememberingTask, tell_ledger
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, XComArg
 
 __all__ = ["LipsyncImageMultiOperator", "LipsyncImageOperator", "LipsyncVideoOperator"]
 
-_LONGEST_SECONDS = 366 * 24 * 3600.0  # a year: beyond, dates overflow
-_COMMON_FIELDS = ("resolution", "prompt", "seed", "extra_form_state", "webhook_url", "lipsync_conn_id")
+_COMMON_FIELDS = (
+    *("resolution", "prompt", "seed", "extra_form_state", "webhook_url", "lipsync_conn_id", "resume_job_id"),
+)
 
 
-class _LipsyncOperator(JobTask, BaseOperator):
+class _LipsyncOperator(RememberingTask, JobInputs, BaseOperator):
     """What the three operators share: buy one job, hand on its id at once, wait for it, hand on its result.
+
+    What a retry or a clear does about the job of an earlier try is told in ``docs/reliability.md``.
 
     :param resolution: ``480p`` (2 credits a second) or ``720p`` (4 credits a second).
     :param prompt: style guidance.
@@ -60,20 +61,27 @@ class _LipsyncOperator(JobTask, BaseOperator):
     :param deferrable: whether the worker is freed while the job renders.
     :param poll_interval: seconds between two looks at the job.
     :param job_timeout: seconds (or a timedelta) from the submit, after which the task gives up. The job has no cancel:
-        it runs on and stays charged.
+        it runs on and stays charged. A try that re-attaches waits for at least a third of it.
     :param webhook_url: https URL of a receiver of your own, which the vendor tells of the finished job.
+    :param on_ambiguous_submit: what to do where an earlier submit may have been charged and its id is not known: None
+        fails and asks a person, ``resubmit`` buys, and may so pay twice.
+    :param on_clear: what a clear does: ``auto`` buys what was delivered or failed and re-attaches to what was not
+        delivered, ``resubmit`` always buys, ``reuse`` never buys what was delivered.
+    :param on_changed_input: what a retry does whose inputs are not those of the job that is not delivered yet:
+        ``fail``, ``reattach`` (take that job all the same; a clear, too), or ``resubmit`` (buy).
+    :param resume_job_id: a job that you found at the vendor, to wait for it and buy nothing; empty = none.
     :raises LipsyncBadInput: a value cannot be sent; nothing was charged.
     :raises LipsyncSubmitUncertain: the job may exist and may have been charged; it is not retried.
+    :raises LipsyncLedgerUnavailable: the ledger cannot be used; nothing was sent.
+    :raises LipsyncInputChanged: see ``on_changed_input``.
     :raises LipsyncJobFailed: the vendor says that the job failed.
-    :raises LipsyncJobTimeout: the job was not seen finished in time; the id is in the message and in XCom ``job_id``.
+    :raises LipsyncJobTimeout: the job was not seen finished in time; a retry or clear waits on for it.
     :return: :class:`~airflow_provider_lipsync.jobs.outcome.LipsyncResult`.
     """
 
     template_fields: Sequence[str] = _COMMON_FIELDS
     template_fields_renderers: ClassVar[dict[str, str]] = {"extra_form_state": "json"}
     ui_color = "#f6e7f7"
-
-    request_class: ClassVar[type[SubmitRequest]]
 
     def __init__(
         self,
@@ -88,9 +96,14 @@ class _LipsyncOperator(JobTask, BaseOperator):
         poll_interval: float = 5.0,
         job_timeout: float | timedelta = 1800,
         webhook_url: str | XComArg | None = None,
+        on_ambiguous_submit: OnAmbiguousSubmit | None = None,
+        on_clear: OnClear = "auto",
+        on_changed_input: OnChangedInput = "fail",
+        resume_job_id: str | XComArg | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.on_success_callback = [tell_ledger, *self.on_success_callback]
         self.resolution = resolution
         self.prompt = prompt
         self.seed = seed
@@ -98,49 +111,70 @@ class _LipsyncOperator(JobTask, BaseOperator):
         self.lipsync_conn_id = lipsync_conn_id
         self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable
-        self.poll_interval = _seconds("poll_interval", poll_interval)
-        self.job_timeout = _seconds("job_timeout", job_timeout)
+        self.poll_interval = seconds("poll_interval", poll_interval)
+        self.job_timeout = seconds("job_timeout", job_timeout)
         self.webhook_url = webhook_url
+        self.on_ambiguous_submit = on_ambiguous_submit
+        self.on_clear = on_clear
+        self.on_changed_input = on_changed_input
+        self.resume_job_id = resume_job_id
+        self._wishes()
 
     def execute(self, context: Context) -> LipsyncResult:
-        """Buy the job and wait for it; see the class."""
+        """Find or buy the job and wait for it; see the class."""
         try:
-            deadline = time.time() + self.job_timeout
-            job = self._buy(context, deadline)
+            held = self._hold(context)
+            self.log.info("Jobs typically take %.0f-%.0f s.", *self.hook.settings.typical_seconds)
+            self._push_id(context, held.job.id)
             if not self.wait_for_completion:
-                return result_of(job)
-            ended = self._first_look(job.id)
-            return self._hand_on(ended) if ended else self._wait(job.id, deadline)
+                self._handed_on = held.job.id
+                return result_of(held.job)
+            ended = self._first_look(held.job.id) if held.is_new else held.job
+            ended_already = ended is not None and ended.status.is_terminal
+            return self._hand_on(ended) if ended and ended_already else self._wait(held.job.id, held.deadline)
         except LipsyncError as error:
             raise self._wait_error(error) from None
         finally:
             self._close()
 
-    def _buy(self, context: Context, deadline: float) -> Job:
-        """Check everything, then send the one POST that costs credits; push its id before anything else happens."""
-        told = moment(deadline)
+    def _hold(self, context: Context) -> Held:
+        """Check everything, then return the job of this try; the one POST that costs credits is sent in here."""
         try:
-            job = self._submit(self._request())
+            request, resumed = self._request(), self._resumed_id()
+            self._ledger = self._open_ledger(context)
+            purchase = Purchase(
+                submit=self._submit,
+                look=self._look_for_purchase,
+                ledger=self._ledger,
+                wishes=self._wishes(),
+                is_first_try=context["ti"].try_number <= 1,
+                job_timeout=self.job_timeout,
+                log=self.log,
+            )
+            held = purchase.job_for(request, resume_job_id=resumed)
         except LipsyncError as error:
-            raise as_submit_error(error) from error.__cause__
-        self._push_id(context, job.id)
-        low, high = self.hook.settings.typical_seconds
-        self.log.info(
-            "Job %s (%s) was bought and is charged; it has no cancel. It typically takes %.0f-%.0f s; deadline: %s.",
-            job.id,
-            self.request_class.endpoint,
-            low,
-            high,
-            told,
-        )
-        return job
+            if error.job_id is None or isinstance(error, LipsyncInputChanged):
+                raise as_submit_error(error, resubmits=self.on_ambiguous_submit == "resubmit") from error.__cause__
+            raise
+        self._job_id = held.job.id
+        return held
 
     def _submit(self, request: SubmitRequest) -> Job:
+        if self._killed:
+            raise LipsyncError("the task was ended from outside before anything was sent", charged=Charged.NO)
         try:
-            return self.hook.client.submit(request)
+            job = self.hook.client.submit(request)
         except AirflowTaskTimeout:
-            message = "execution_timeout ended the submit before its answer came. The job may exist and be charged."
+            message = "execution_timeout ended the submit before its answer came."
             raise LipsyncSubmitUncertain(message) from None
+        self._job_id = job.id
+        return job
+
+    def _look_for_purchase(self, job_id: str) -> Job | LipsyncError:
+        try:
+            return self.hook.client.get_job(job_id)
+        except LipsyncError as error:
+            return error
 
     def _push_id(self, context: Context, job_id: str) -> None:
         """Hand the id on; if Airflow cannot take it now, the job is paid for all the same, and goes on."""
@@ -149,83 +183,21 @@ class _LipsyncOperator(JobTask, BaseOperator):
         except Exception:
             self.log.warning("The id of job %s could not be pushed to XCom; going on.", job_id, exc_info=True)
 
-    def _request(self) -> SubmitRequest:
-        """Return the request, from values that are rendered by now.
-
-        :raises LipsyncBadInput: a value cannot be sent; the message never holds the API key.
-        """
-        target = self.hook.settings.target
-        refuse_key({name: getattr(self, name) for name in self.template_fields}, target.api_key)
-        return self.request_class(**self._checked_values(target.base_url))
-
-    def _checked_values(self, vendor_url: str) -> dict[str, Any]:
-        extra = check.checked_form_state(self.extra_form_state)
-        self._check_media_in(extra)
-        checked = {name: self._checked(name) for name in self._value_fields() if name not in extra}
-        missing = dict.fromkeys(self.request_class.required, "")  # named by extra_form_state instead
-        webhook = check.checked_webhook(self.webhook_url, vendor_url=vendor_url)
-        return {**missing, **checked, "extra_form_state": extra, "webhook": webhook}
-
-    def _check_media_in(self, extra: Mapping[str, Any]) -> None:
-        """Refuse media that come through ``extra_form_state`` as any others; its other fields are the user's affair."""
-        for name in self.request_class.media_fields():
-            if name in extra:
-                check.checked_media(name, extra[name], required=name in self.request_class.required)
-
-    def _checked(self, name: str) -> Any:
-        """Return the value of one field as it is sent."""
-        value = getattr(self, name)
-        match name:
-            case "resolution":
-                return check.checked_resolution(value)
-            case "order":
-                return check.checked_order(value)
-            case "seed":
-                return check.checked_seed(value)
-            case "prompt":
-                return check.checked_text(name, value)
-            case _:
-                return check.checked_media(name, value, required=name in self.request_class.required)
-
-    def _check_literals(self) -> None:
-        """Refuse, while the DAG is being written, what can be seen to be wrong already.
-
-        :raises LipsyncBadInput: a value that is neither a template nor an XCom cannot be sent.
-        """
+    def _wishes(self) -> Wishes:
         try:
-            extra = check.checked_form_state(self.extra_form_state) if _is_literal(self.extra_form_state) else None
-            self._check_media_in(extra or {})  # all of it is literal
-            for name in self._value_fields():
-                if extra is not None and name not in extra and _is_literal(getattr(self, name)):
-                    self._checked(name)
-            if _is_literal(self.webhook_url):
-                check.checked_webhook(self.webhook_url, vendor_url=None)
-        except LipsyncBadInput as error:
-            raise as_task_error(error, AirflowFailException) from None
-
-    def _value_fields(self) -> tuple[str, ...]:
-        order = ("order",) if hasattr(self, "order") else ()
-        return (*self.request_class.media_fields(), *order, "resolution", "prompt", "seed")
+            return Wishes(
+                on_clear=self.on_clear,
+                on_ambiguous_submit=self.on_ambiguous_submit,
+                on_changed_input=self.on_changed_input,
+            )
+        except ValueError as error:
+            raise as_task_error(LipsyncBadInput(str(error)), AirflowFailException) from None
 
     def _wait_seconds(self) -> float:
         return self.job_timeout
 
     def _look_interval(self) -> float:
         return self.poll_interval
-
-    def _known_job_id(self, context: Context) -> str:
-        ti = context["ti"]
-        try:
-            return job_id_of(ti.xcom_pull(task_ids=ti.task_id, key="job_id", map_indexes=ti.map_index))
-        except LipsyncBadInput:
-            raise LipsyncUnknownJob(
-                "the job was bought, but its id is not in XCom any more",
-                charged=Charged.YES,
-                next_step="take the id from this task's log: LipsyncJobSensor(job=id) fetches it; a retry buys again",
-            ) from None
-
-    def _wait_error(self, error: LipsyncError) -> LipsyncError:
-        return error if isinstance(error, AirflowFailException) else as_wait_error(error)
 
 
 class LipsyncVideoOperator(_LipsyncOperator):
@@ -304,24 +276,3 @@ class LipsyncImageMultiOperator(_LipsyncOperator):
         self.right_audio = right_audio
         self.order = order
         self._check_literals()
-
-
-def _is_literal(value: object) -> bool:
-    """Whether a value is what will be sent, not a template or an XCom that will be resolved at run time."""
-    if isinstance(value, str):
-        return not any(mark in value for mark in ("{{", "{%", "{#"))
-    if isinstance(value, Mapping):
-        return all(_is_literal(key) and _is_literal(item) for key, item in value.items())
-    return value is None or isinstance(value, bool | int | float)
-
-
-def _seconds(name: str, value: object) -> float:
-    """Return a positive number of seconds.
-
-    :raises LipsyncBadInput: it is not one.
-    """
-    seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= _LONGEST_SECONDS:
-        error = LipsyncBadInput(f"{name}: a positive number of seconds (at most a year) is allowed; got {value!r}")
-        raise as_task_error(error, AirflowFailException)
-    return float(seconds)

@@ -64,6 +64,25 @@ class LipsyncJobTrigger(BaseTrigger):
             await hook.aclose()
         yield TriggerEvent(dict(event))  # type: ignore[no-untyped-call]
 
+    async def on_kill(self) -> None:
+        """Say that the job cannot be cancelled, and touch nothing.
+
+        Airflow calls this also when an event came from elsewhere (a webhook, another triggerer). The job has ended
+        then, and there is nothing to say.
+        """
+        hook = LipsyncHook(lipsync_conn_id=self.lipsync_conn_id)
+        try:
+            seen = await self._act(Look(), hook)
+        finally:
+            await hook.aclose()
+        if isinstance(seen, Job) and seen.status.is_terminal:
+            return
+        self.log.warning(
+            "The task was ended or cleared from outside. Job %s has no cancel: it runs on at the vendor and stays "
+            "charged. A retry or clear waits on for it.",
+            self.job_id,
+        )
+
     async def _act(self, step: Look | Pause, hook: LipsyncHook) -> Job | LipsyncError | None:
         if isinstance(step, Pause):
             await asyncio.sleep(step.seconds)

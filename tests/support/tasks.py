@@ -1,20 +1,29 @@
-"""Runs a task the way Airflow does, without Airflow's processes: execute, defer, trigger, resume."""
+"""Runs a task the way Airflow does, without Airflow's processes: execute, defer, trigger, resume, callbacks."""
 
 from __future__ import annotations
 
 import asyncio
+import json
+from dataclasses import dataclass, field
+from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 from airflow.providers.common.compat.sdk import TaskDeferred
 
-__all__ = ["FakeTaskInstance", "new_context", "run_task", "run_trigger"]
+__all__ = ["FakeStateStore", "FakeTaskInstance", "Tries", "new_context", "run_task", "run_trigger", "succeed"]
 
 
 class FakeTaskInstance:
     """The few things that are asked of a task instance."""
 
-    def __init__(self, task_id: str = "render", map_index: int = -1) -> None:
+    dag_id, run_id = "show", "manual__2026-01-05"
+
+    def __init__(self, task_id: str = "render", map_index: int = -1, *, try_number: int = 1, max_tries: int = 0) -> None:
         self.task_id, self.map_index = task_id, map_index
+        self.try_number, self.max_tries = try_number, max_tries
+        self.task: Any = None
+        self.recorded = "running"
         self.xcoms: dict[str, Any] = {}
 
     def xcom_push(self, key: str, value: Any) -> None:
@@ -24,9 +33,60 @@ class FakeTaskInstance:
         assert (task_ids, map_indexes) == (self.task_id, self.map_index)
         return self.xcoms.get(key)
 
+    def get_task_states(self, *, dag_id: str, task_ids: list[str], run_ids: list[str], map_index: int) -> Any:
+        assert (dag_id, task_ids, run_ids, map_index) == (self.dag_id, [self.task_id], [self.run_id], self.map_index)
+        return {self.run_id: {self.task_id: self.recorded}}
 
-def new_context() -> Any:
-    return {"ti": FakeTaskInstance()}
+
+class FakeStateStore:
+    """Airflow's task state store: rows that outlive a try. Values go through JSON, as they do there."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, str] = {}
+        self.retentions: list[timedelta] = []
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return json.loads(self.rows[key]) if key in self.rows else default
+
+    def set(self, key: str, value: Any, *, retention: timedelta) -> None:
+        self.rows[key] = json.dumps(value)
+        self.retentions.append(retention)
+
+
+@dataclass
+class Tries:
+    """The tries of one task instance: what Airflow keeps between them, and what it changes."""
+
+    retries: int = 0
+    max_tries: int = 0
+    try_number: int = 0
+    clear_number: int = 0
+    store: Any = field(default_factory=FakeStateStore)
+
+    def __post_init__(self) -> None:
+        self.max_tries = self.retries
+
+    def next(self, *, cleared: bool = False) -> Any:
+        """Return the context of the next try, after a failure or after a clear."""
+        if cleared:
+            self.max_tries = self.try_number + self.retries
+            self.clear_number += 1
+        self.try_number += 1
+        ti = FakeTaskInstance(try_number=self.try_number, max_tries=self.max_tries)
+        context: dict[str, Any] = {"ti": ti, "dag_run": SimpleNamespace(clear_number=self.clear_number)}
+        return context if self.store is None else context | {"task_state_store": self.store}
+
+
+def new_context(**changes: Any) -> Any:
+    """Return the context of a first try."""
+    return Tries(**changes).next()
+
+
+def succeed(task: Any, context: Any, *, recorded: str = "success") -> None:
+    """What Airflow does once a task has returned: record the state, then run the callbacks."""
+    context["ti"].task, context["ti"].recorded = task, recorded
+    for callback in task.on_success_callback:
+        callback(context)
 
 
 def run_trigger(trigger: Any) -> dict[str, Any]:

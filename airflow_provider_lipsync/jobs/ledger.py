@@ -1,0 +1,266 @@
+"""What is remembered of a paid job across tries, clears and dead workers: one small record per task instance.
+
+It is written ahead: the intent before the submit, the id right after its answer. So a try that finds an intent without
+an id knows that a job may have been bought, and one that finds an id need not buy.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any, Protocol
+
+from airflow_provider_lipsync.exceptions import LipsyncLedgerUnavailable
+
+__all__ = ["Generation", "Ledger", "Memory", "Record", "State"]
+
+_ATTEMPTS = 6  # at writing an id that was paid for
+_FIRST_PAUSE = 0.25  # seconds, doubled each time: some 8 s in all
+_LONGEST_NOTE = 200  # characters
+_LONGEST_ID = 128
+
+
+class State(StrEnum):
+    """What became of the job."""
+
+    INTENT = "intent"  # a submit may have left
+    BOUGHT = "bought"
+    REFUSED = "refused"  # the submit never left, or was refused: nothing was charged
+    FAILED = "failed"  # the vendor said so
+    DELIVERED = "delivered"  # Airflow recorded the task's success with its result
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generation:
+    """Which clear of a task instance a try belongs to: a retry changes neither number.
+
+    :param max_tries: of the task instance; a clear sets it to its try number plus ``retries``, which may be as before.
+    :param clear_number: of the run; it moves when any task of the run is cleared. None = Airflow did not tell.
+    """
+
+    max_tries: int
+    clear_number: int | None = None
+
+    def is_clear_of(self, earlier: Generation) -> bool:
+        """Whether somebody cleared the task since: both numbers moved. In doubt it is a retry, which buys less."""
+        if None in (self.clear_number, earlier.clear_number):
+            return self.max_tries != earlier.max_tries
+        return self.max_tries != earlier.max_tries and self.clear_number != earlier.clear_number
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """What is known of the last job of a task instance.
+
+    :param submitted_at: seconds since the epoch, taken before the submit.
+    :param nonce: names this one purchase.
+    :param fingerprint: hashes of what was asked for, by field; empty for a job that was adopted.
+    :param job_id: the vendor's id; None until it is known.
+    :param note: why nothing is known or nothing was bought, for the person on call.
+    """
+
+    state: State
+    endpoint: str
+    generation: Generation
+    submitted_at: float
+    fingerprint: Mapping[str, str] = field(default_factory=dict)
+    nonce: str = field(default_factory=lambda: uuid.uuid4().hex)
+    job_id: str | None = None
+    note: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON's types; below 4 KB, without any input in the clear."""
+        return {
+            "version": 1,
+            "state": self.state.value,
+            "endpoint": self.endpoint,
+            "max_tries": self.generation.max_tries,
+            "clear_number": self.generation.clear_number,
+            "submitted_at": self.submitted_at,
+            "fingerprint": dict(self.fingerprint),
+            "nonce": self.nonce,
+            "job_id": self.job_id,
+            "note": self.note[:_LONGEST_NOTE],
+        }
+
+    @classmethod
+    def from_json(cls, found: Any) -> Record:
+        """Return what :meth:`as_json` wrote.
+
+        :raises ValueError: it is nothing of ours; never to be taken for "nothing was bought".
+        """
+        try:
+            record = cls(
+                state=State(found["state"]),
+                endpoint=str(found["endpoint"]),
+                generation=Generation(max_tries=int(found["max_tries"]), clear_number=found["clear_number"]),
+                submitted_at=float(found["submitted_at"]),
+                fingerprint={str(name): str(value) for name, value in found["fingerprint"].items()},
+                nonce=str(found["nonce"]),
+                job_id=None if found["job_id"] is None else str(found["job_id"])[:_LONGEST_ID],
+                note=str(found["note"]),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ValueError(f"the record cannot be understood ({type(error).__name__}: {error})") from None
+        if record.job_id is None and record.state in (State.BOUGHT, State.FAILED, State.DELIVERED):
+            raise ValueError(f"the record is {record.state.value!r} and has no job id")
+        return record
+
+
+class Memory(Protocol):
+    """Where the record of one task instance is kept."""
+
+    place: str
+    """For messages; without any secret."""
+
+    def load(self) -> Any:
+        """Return what was saved; None where there is nothing."""
+
+    def save(self, value: dict[str, Any]) -> None:
+        """Put it in the place of what was there."""
+
+
+class Ledger:
+    """The record of one task instance, and the writes that a purchase needs.
+
+    :param generation: of this try.
+    :param log: the task's.
+    :param sleep: waits between two attempts at a write (seconds), for tests.
+    """
+
+    def __init__(
+        self, memory: Memory, *, generation: Generation, log: Any, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self.generation = generation
+        self._memory, self._log, self._sleep = memory, log, sleep
+
+    @property
+    def place(self) -> str:
+        """Where it is kept, for messages."""
+        return self._memory.place
+
+    def read(self) -> Record | None:
+        """Return what is known; None where nothing was ever bought.
+
+        :raises LipsyncLedgerUnavailable: it cannot be read; nothing may be bought then.
+        """
+        try:
+            found = self._memory.load()
+            return None if found is None else Record.from_json(found)
+        except Exception as error:
+            raise self._unavailable("read", error) from error
+
+    def intend(self, *, endpoint: str, fingerprint: Mapping[str, str], now: float) -> Record:
+        """Write that a submit is about to leave, and see that it was written.
+
+        :raises LipsyncLedgerUnavailable: it was not; the submit must not leave.
+        """
+        record = Record(
+            state=State.INTENT,
+            endpoint=endpoint,
+            generation=self.generation,
+            submitted_at=now,
+            fingerprint=fingerprint,
+        )
+        self.renew(record)
+        kept = self.read()
+        if kept is None or kept.nonce != record.nonce:
+            raise self._unavailable("written", ValueError("what was just written is not there"))
+        return record
+
+    def renew(self, record: Record) -> Record:
+        """Write a record of this generation.
+
+        :raises LipsyncLedgerUnavailable: it could not be written.
+        """
+        renewed = replace(record, generation=self.generation)
+        try:
+            self._memory.save(renewed.as_json())
+        except Exception as error:
+            raise self._unavailable("written", error) from error
+        return renewed
+
+    def bought(self, record: Record, job_id: str) -> None:
+        """Write the id of a job that was paid for: patiently, and never in the way of the job.
+
+        What ends the task meanwhile (execution_timeout) waits until the id stands. A record of another purchase, made
+        by a later try while this one hung, is not touched.
+        """
+        known = replace(record, state=State.BOUGHT, job_id=job_id)
+        if self._is_taken_over(known):
+            self._tell_unwritten(known, "a later try has written its own record")
+            return
+        ending = self._patiently(known)
+        if ending is not None:
+            raise ending
+
+    def refused(self, record: Record, why: str) -> None:
+        """Withdraw an intent: nothing was charged. If that cannot be written, the next try takes it as uncertain."""
+        self._mark(replace(record, state=State.REFUSED, note=why))
+
+    def uncertain(self, record: Record, why: str) -> None:
+        """Keep an intent, and why nothing more is known of it."""
+        self._mark(replace(record, note=why))
+
+    def ended(self, state: State, job_id: str) -> None:
+        """Write that the job failed or was delivered, if it is still the job of this record."""
+        try:
+            record = self.read()
+        except LipsyncLedgerUnavailable as error:
+            self._log.warning("The ledger could not be told that job %s is %s: %s", job_id, state.value, error.message)
+            return
+        if record is not None and record.job_id == job_id and record.state is not state:
+            self._mark(replace(record, state=state, generation=self.generation))
+
+    def _mark(self, record: Record) -> None:
+        try:
+            self._memory.save(record.as_json())
+        except Exception as error:  # noqa: BLE001 - what it says is not worth a failed task; the next try looks anew
+            self._log.warning("The ledger (%s) could not be written: %s", self.place, _words(error))
+
+    def _patiently(self, record: Record) -> BaseException | None:
+        """Write; return what wanted to end the task meanwhile."""
+        pause, ending, error = _FIRST_PAUSE, None, None
+        for left in reversed(range(_ATTEMPTS)):
+            try:
+                self._memory.save(record.as_json())
+            except Exception as fault:  # noqa: BLE001 - whatever it was, the id is worth another attempt
+                error = fault
+            except BaseException as end:  # noqa: BLE001 - raised again by the caller, once the id stands
+                ending = ending or end
+            else:
+                return ending
+            if left and ending is None:
+                self._sleep(pause)
+                pause *= 2
+        self._tell_unwritten(record, _words(error))
+        return ending
+
+    def _is_taken_over(self, record: Record) -> bool:
+        try:
+            standing = self.read()
+        except LipsyncLedgerUnavailable:
+            return False
+        return standing is not None and standing.nonce != record.nonce
+
+    def _tell_unwritten(self, record: Record, why: str) -> None:
+        self._log.error(
+            "The id of job %s could not be written to the ledger (%s): %s. Keep it: if this try dies, the next one "
+            "needs resume_job_id=%r, or it will not know the job.",
+            record.job_id,
+            self.place,
+            why,
+            record.job_id,
+        )
+
+    def _unavailable(self, what: str, error: Exception) -> LipsyncLedgerUnavailable:
+        return LipsyncLedgerUnavailable(
+            f"the ledger ({self.place}) could not be {what}: {_words(error)}. Nothing was sent."
+        )
+
+
+def _words(error: BaseException | None) -> str:
+    return f"{type(error).__name__}: {str(error)[:_LONGEST_NOTE]}"

@@ -1,0 +1,111 @@
+"""Where a ledger is kept: Airflow's task state store (3.3 and later), or a folder in any object storage."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_lipsync.api.wire import without_userinfo
+from airflow_provider_lipsync.exceptions import LipsyncMisconfigured
+from airflow_provider_lipsync.jobs.ledger import Memory
+from airflow_provider_lipsync.media.whole import LOCAL, whole_file
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+__all__ = ["ObjectMemory", "StateStoreMemory", "TaskKey", "memory_of"]
+
+_KEY = "lipsync_job"
+_RETENTION = timedelta(days=90)  # a clear may come long after the run; Airflow's own default is 30 days
+_LONGEST_NAME = 60  # characters of each readable part of an object's name
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskKey:
+    """The identity of a task instance: the same for all of its tries."""
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int = -1
+
+    def object_name(self) -> str:
+        """Return a name for a file: readable, and made unmistakable by a hash."""
+        parts = (self.dag_id, self.run_id, self.task_id, str(self.map_index))
+        digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+        dag_id, run_id, task_id, _ = (
+            re.sub(r"[^A-Za-z0-9._+-]", "_", part)[:_LONGEST_NAME].strip(".") for part in parts
+        )
+        return f"{dag_id or '_'}/{run_id}~{task_id}~{self.map_index}~{digest}.json"
+
+
+class StateStoreMemory:
+    """Airflow's own: one row per task instance, shared by all of its tries."""
+
+    place = "Airflow's task state store"
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+
+    def load(self) -> Any:
+        """Return what was saved; None where there is nothing."""
+        return self._store.get(_KEY)
+
+    def save(self, value: dict[str, Any]) -> None:
+        """Put it in the place of what was there, for another 90 days."""
+        self._store.set(_KEY, value, retention=_RETENTION)
+
+
+class ObjectMemory:
+    """One small object per task instance, under the connection's ``ledger_path``; nobody removes it.
+
+    :raises LipsyncMisconfigured: the path cannot be used.
+    """
+
+    def __init__(self, folder: str, key: TaskKey) -> None:
+        from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+        self.place = f"ledger_path {without_userinfo(folder)}"
+        try:
+            self._path: ObjectStoragePath = ObjectStoragePath(folder.rstrip("/")) / key.object_name()
+            _ = self._path.fs  # made when it is first asked for
+        except (ValueError, ImportError) as error:
+            raise LipsyncMisconfigured(f"the extra ledger_path cannot be used: {error}") from error
+
+    def load(self) -> Any:
+        """Return what was saved; None where there is nothing."""
+        try:
+            content: bytes = self._path.fs.cat_file(self._path.path)  # never by a listing, which may be a cached one
+        except FileNotFoundError:
+            return None
+        return json.loads(content)
+
+    def save(self, value: dict[str, Any]) -> None:
+        """Put it in the place of what was there, whole or not at all."""
+        content = json.dumps(value).encode()
+        if self._path.protocol in LOCAL:
+            with whole_file(Path(self._path.path)) as file:
+                file.write(content)
+        else:
+            self._path.fs.pipe_file(self._path.path, content)
+
+
+def memory_of(context: Mapping[str, Any], *, ledger_path: str | None) -> Memory | None:
+    """Return where this task instance is remembered; None where this Airflow has no memory and none was given.
+
+    :param context: of the task.
+    :param ledger_path: the connection's; it goes before Airflow's own store.
+    :raises LipsyncMisconfigured: the path cannot be used.
+    """
+    if ledger_path:
+        ti = context["ti"]
+        key = TaskKey(dag_id=ti.dag_id, run_id=ti.run_id, task_id=ti.task_id, map_index=ti.map_index)
+        return ObjectMemory(ledger_path, key)
+    store = context.get("task_state_store")
+    return None if store is None else StateStoreMemory(store)

@@ -1,0 +1,209 @@
+"""The job that a try works for: one that was bought before, one that was given, or a new one. Nothing else buys."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from airflow_provider_lipsync.api.models import Endpoint, Job, JobStatus, SubmitRequest
+from airflow_provider_lipsync.exceptions import (
+    LipsyncError,
+    LipsyncPollFault,
+    LipsyncSubmitUncertain,
+    LipsyncUnknownJob,
+)
+from airflow_provider_lipsync.jobs.fingerprint import fingerprint
+from airflow_provider_lipsync.jobs.ledger import Ledger, Record, State
+from airflow_provider_lipsync.jobs.policy import Action, Plan, Wishes, plan_try
+from airflow_provider_lipsync.jobs.wording import ambiguous, changed_input, forgotten, moment, uncertain
+
+__all__ = ["Held", "Purchase"]
+
+_SHARE_OF_TIMEOUT = 1 / 3  # what a try that re-attaches may wait at the least
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """The job that this try works for.
+
+    :param job: as it was last seen.
+    :param deadline: seconds since the epoch, until which it is waited for.
+    :param is_new: whether this try bought it.
+    """
+
+    job: Job
+    deadline: float
+    is_new: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Purchase:
+    """Finds or buys the job of one try.
+
+    :param submit: sends the POST.
+    :param look: sends the GET; returns the job, or the error of the look.
+    :param ledger: what is remembered; None where this Airflow has no memory and none was given.
+    :param is_first_try: whether no earlier try can have bought anything; read only where there is no ledger.
+    :param job_timeout: seconds from the submit.
+    :param log: the task's.
+    """
+
+    submit: Callable[[SubmitRequest], Job]
+    look: Callable[[str], Job | LipsyncError]
+    ledger: Ledger | None
+    wishes: Wishes
+    is_first_try: bool
+    job_timeout: float
+    log: Any
+    now: Callable[[], float] = time.time
+
+    def job_for(self, request: SubmitRequest, *, resume_job_id: str | None = None) -> Held:
+        """Return the job to wait for; buy one only where the ledger and the user's wishes allow it.
+
+        :param resume_job_id: a job that a person found; None = none. Nothing is bought then.
+        :raises LipsyncSubmitUncertain: an earlier submit, or this one, may have been charged.
+        :raises LipsyncLedgerUnavailable: the ledger cannot be used; nothing was sent.
+        :raises LipsyncInputChanged: a retry has other inputs than the job that is not delivered yet.
+        :raises LipsyncError: the submit was refused, or the job cannot be looked at.
+        """
+        if resume_job_id is not None:
+            return self._adopt(resume_job_id, request.endpoint)
+        if self.ledger is None:
+            return self._buy_without_memory(request)
+        record, marks = self.ledger.read(), fingerprint(request)
+        plan = plan_try(record, generation=self.ledger.generation, fingerprint=marks, wishes=self.wishes)
+        if record is None or plan.action is Action.BUY:
+            self._tell_purchase(record, plan)
+            return self._buy(self.ledger, request, marks)
+        if plan.action is Action.ASK or record.job_id is None:
+            raise uncertain(record)
+        return self._continue(self.ledger, record, plan) or self._buy(self.ledger, request, marks)
+
+    def _continue(self, ledger: Ledger, record: Record, plan: Plan) -> Held | None:
+        """Return the job of an earlier try; None if the vendor says that it failed."""
+        job_id = record.job_id or ""
+        seen = self._seen(job_id)
+        if seen.status is JobStatus.FAILED:
+            self.log.warning(
+                "Job %s of an earlier try failed (%s): buying a new one.", job_id, seen.error or "no words"
+            )
+            return None
+        if plan.action is Action.REFUSE:
+            raise changed_input(job_id, plan.changed, seen)
+        if record.generation != ledger.generation:
+            ledger.renew(record)
+        self.log.info(
+            "Re-attaching to job %s, which an earlier try bought at %s: nothing is bought, nothing new is charged. "
+            "At the vendor it is %r.%s",
+            job_id,
+            moment(record.submitted_at),
+            seen.raw_status,
+            f" What was asked for differs now in {', '.join(plan.changed)}." if plan.changed else "",
+        )
+        return Held(job=seen, deadline=self._deadline(record.submitted_at))
+
+    def _adopt(self, job_id: str, endpoint: Endpoint) -> Held:
+        """Take a job that a person named; nothing is bought."""
+        seen = self.look(job_id)
+        if isinstance(seen, LipsyncError) and not isinstance(seen, LipsyncPollFault):
+            raise seen
+        submitted_at = self.now()
+        if self.ledger is not None:
+            submitted_at = self._record_of_adopted(self.ledger, job_id, endpoint).submitted_at
+        job = seen if isinstance(seen, Job) else _unseen(job_id)
+        self.log.info(
+            "Waiting for job %s, given as resume_job_id: nothing is bought. At the vendor it is %r.",
+            job_id,
+            job.raw_status,
+        )
+        return Held(job=job, deadline=self._deadline(submitted_at))
+
+    def _record_of_adopted(self, ledger: Ledger, job_id: str, endpoint: Endpoint) -> Record:
+        record = ledger.read()
+        if record is not None and record.job_id == job_id:
+            return ledger.renew(record) if record.generation != ledger.generation else record
+        if record is not None and record.state is State.BOUGHT:
+            self.log.warning("Job %s, bought before and not delivered, is given up for resume_job_id.", record.job_id)
+        adopted = Record(
+            state=State.BOUGHT,
+            endpoint=endpoint.value,
+            generation=ledger.generation,
+            submitted_at=self.now(),
+            job_id=job_id,
+        )
+        return ledger.renew(adopted)
+
+    def _buy(self, ledger: Ledger, request: SubmitRequest, marks: Mapping[str, str]) -> Held:
+        record = ledger.intend(endpoint=request.endpoint.value, fingerprint=marks, now=self.now())
+        try:
+            job = self.submit(request)
+        except LipsyncSubmitUncertain as error:
+            ledger.uncertain(record, error.message)
+            raise uncertain(replace(record, note=error.message), error) from error.__cause__
+        except LipsyncError as error:
+            ledger.refused(record, error.message)
+            raise
+        deadline = record.submitted_at + self.job_timeout
+        self._tell_bought(job, request, deadline)
+        ledger.bought(record, job.id)
+        return Held(job=job, deadline=deadline, is_new=True)
+
+    def _buy_without_memory(self, request: SubmitRequest) -> Held:
+        if not self.is_first_try and self.wishes.on_ambiguous_submit != "resubmit":
+            raise forgotten(request.endpoint)
+        self.log.warning(
+            "This Airflow has no task state store and the connection has no ledger_path: should this try die, the next "
+            "one will not know its job, and will refuse to buy. Airflow 3.3, or ledger_path, mends that."
+        )
+        submitted_at = self.now()
+        try:
+            job = self.submit(request)
+        except LipsyncSubmitUncertain as error:
+            raise ambiguous(error.message, request.endpoint, submitted_at, error) from error.__cause__
+        self._tell_bought(job, request, submitted_at + self.job_timeout)
+        return Held(job=job, deadline=submitted_at + self.job_timeout, is_new=True)
+
+    def _seen(self, job_id: str) -> Job:
+        """Return the job; one that cannot be seen now is taken to go on. A refused key is raised."""
+        seen = self.look(job_id)
+        if isinstance(seen, Job):
+            return seen
+        if not isinstance(seen, LipsyncPollFault | LipsyncUnknownJob):
+            raise seen
+        self.log.warning("The look at job %s did not work: %s. This says nothing about the job.", job_id, seen.message)
+        return _unseen(job_id)
+
+    def _deadline(self, submitted_at: float) -> float:
+        return max(submitted_at + self.job_timeout, self.now() + self.job_timeout * _SHARE_OF_TIMEOUT)
+
+    def _tell_bought(self, job: Job, request: SubmitRequest, deadline: float) -> None:
+        """Tell the id before anything else is done with it: this line outlives a worker that dies now."""
+        self.log.info(
+            "Job %s (%s) was bought and is charged; it has no cancel. Deadline: %s.",
+            job.id,
+            request.endpoint.value,
+            moment(deadline),
+        )
+
+    def _tell_purchase(self, record: Record | None, plan: Plan) -> None:
+        if record is None or record.state is State.REFUSED:
+            return
+        if plan.given_up:
+            changed = f"the inputs changed ({', '.join(plan.changed)})" if plan.changed else "it was asked for"
+            self.log.warning(
+                "Job %s, bought at %s and not delivered, is given up: %s. It stays charged; LipsyncJobSensor(job=%r) "
+                "still fetches it.",
+                plan.given_up,
+                moment(record.submitted_at),
+                changed,
+                plan.given_up,
+            )
+        else:
+            what = f"job {record.job_id}" if record.job_id else "a submit that may have been charged"
+            self.log.info("Buying anew: before there was %s (%s).", what, record.state.value)
+
+
+def _unseen(job_id: str) -> Job:
+    return Job(id=job_id, status=JobStatus.PROCESSING, raw_status=JobStatus.PROCESSING.value)

@@ -1,0 +1,125 @@
+"""How an operator remembers its job: the ledger of its task instance, and when a result counts as handed on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowFailException
+
+from airflow_provider_lipsync._airflow import is_recorded_as_success
+from airflow_provider_lipsync.api.models import Job, JobStatus
+from airflow_provider_lipsync.exceptions import (
+    Charged,
+    LipsyncBadInput,
+    LipsyncError,
+    LipsyncJobFailed,
+    LipsyncUnknownJob,
+)
+from airflow_provider_lipsync.jobs.ledger import Generation, Ledger, State
+from airflow_provider_lipsync.jobs.memory import memory_of
+from airflow_provider_lipsync.jobs.outcome import LipsyncResult, as_wait_error, job_id_of
+from airflow_provider_lipsync.operators.base import JobTask
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+__all__ = ["RememberingTask", "tell_ledger"]
+
+
+def tell_ledger(context: Context) -> None:
+    """Run by Airflow after a success: from now on a clear means that a person wants another video.
+
+    A callback, not the end of ``execute``: a worker that dies in between has not handed the video on.
+    """
+    task = context["ti"].task
+    if isinstance(task, RememberingTask):
+        task.record_delivery(context)
+
+
+class RememberingTask(JobTask):
+    """Mixed into an operator that buys."""
+
+    _ledger: Ledger | None = None
+    _job_id: str | None = None
+    _handed_on: str | None = None
+    _killed = False
+
+    def execute_complete(
+        self, context: Context, event: Any = None, job_id: str | None = None, deadline: float | None = None
+    ) -> LipsyncResult:
+        """Come back from the trigger; see :meth:`JobTask.execute_complete`."""
+        self._remember(context, job_id)
+        return super().execute_complete(context, event, job_id, deadline)
+
+    def on_kill(self) -> None:
+        """Say once that the job cannot be cancelled, and buy none from now on; the record is kept."""
+        if self._killed:
+            return
+        self._killed = True
+        if self._job_id:
+            self.log.warning(
+                "The task was ended from outside. Job %s has no cancel: it runs on at the vendor and stays charged. "
+                "A retry or clear waits on for it.",
+                self._job_id,
+            )
+
+    def record_delivery(self, context: Context) -> None:
+        """Write that the result was handed on, if Airflow has recorded the success; else the job stays to be had."""
+        if self._ledger is None or self._handed_on is None:
+            return
+        if is_recorded_as_success(context["ti"]):
+            self._ledger.ended(State.DELIVERED, self._handed_on)
+        else:
+            self.log.warning(
+                "Airflow did not record a success, so job %s counts as not delivered: a clear hands it on again.",
+                self._handed_on,
+            )
+
+    def _open_ledger(self, context: Context) -> Ledger | None:
+        memory = memory_of(context, ledger_path=self.hook.settings.ledger_path)
+        clear_number = getattr(context.get("dag_run"), "clear_number", None)
+        generation = Generation(max_tries=context["ti"].max_tries, clear_number=clear_number)
+        return None if memory is None else Ledger(memory, generation=generation, log=self.log)
+
+    def _remember(self, context: Context, job_id: str | None) -> None:
+        """Open the ledger of a task that comes back, and write the id if it could not be written before.
+
+        Nothing here may keep a finished video from being handed on.
+        """
+        self._job_id = job_id
+        try:
+            self._ledger = self._open_ledger(context)
+            record = self._ledger.read() if self._ledger and job_id else None
+            if self._ledger and record and job_id and record.state is State.INTENT:
+                self._ledger.bought(record, job_id)
+        except LipsyncError as error:
+            self.log.warning("The ledger could not be read; going on with job %s. %s", job_id, error.message)
+
+    def _hand_on(self, job: Job) -> LipsyncResult:
+        try:
+            result = super()._hand_on(job)
+        except LipsyncJobFailed:
+            if self._ledger and job.status is JobStatus.FAILED:
+                self._ledger.ended(State.FAILED, job.id)
+            raise
+        self._handed_on = job.id
+        return result
+
+    def _known_job_id(self, context: Context) -> str:
+        record = self._ledger.read() if self._ledger else None
+        if record is not None and record.job_id:
+            return record.job_id
+        ti = context["ti"]
+        try:
+            return job_id_of(ti.xcom_pull(task_ids=ti.task_id, key="job_id", map_indexes=ti.map_index))
+        except LipsyncBadInput:
+            raise LipsyncUnknownJob(
+                "the job was bought, but its id is neither in the ledger nor in XCom",
+                charged=Charged.YES,
+                next_step='take the id from this task\'s log ("was bought"), set it as resume_job_id, and clear',
+            ) from None
+
+    def _wait_error(self, error: LipsyncError) -> LipsyncError:
+        if isinstance(error, AirflowFailException):
+            return error
+        return as_wait_error(error, is_remembered=self._ledger is not None)
