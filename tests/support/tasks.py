@@ -19,8 +19,8 @@ class FakeTaskInstance:
 
     dag_id, run_id = "show", "manual__2026-01-05"
 
-    def __init__(self, task_id: str = "render", map_index: int = -1, *, try_number: int = 1, max_tries: int = 0) -> None:
-        self.task_id, self.map_index = task_id, map_index
+    def __init__(self, *, try_number: int = 1, max_tries: int = 0) -> None:
+        self.task_id, self.map_index = "render", -1
         self.try_number, self.max_tries = try_number, max_tries
         self.task: Any = None
         self.recorded = "running"
