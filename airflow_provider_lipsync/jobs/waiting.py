@@ -14,7 +14,17 @@ from airflow_provider_lipsync.api.models import Job, JobStatus
 from airflow_provider_lipsync.api.retry import LONGEST_WAIT, RetryPolicy
 from airflow_provider_lipsync.exceptions import LipsyncError, LipsyncPollFault, LipsyncUnknownJob
 
-__all__ = ["FIRST_LOOK_SECONDS", "ONE_ATTEMPT", "JobEvent", "Logs", "Look", "Pause", "Watch", "watch_job"]
+__all__ = [
+    "FIRST_LOOK_SECONDS",
+    "ONE_ATTEMPT",
+    "JobEvent",
+    "Logs",
+    "Look",
+    "Pause",
+    "Watch",
+    "is_tolerable",
+    "watch_job",
+]
 
 # A deferral that ends within some five seconds trips a race in Airflow's scheduler, which then fails the healthy task
 # (apache/airflow#71580, #72716). No job is that quick, so nothing is lost by looking first after this long.
@@ -94,7 +104,7 @@ def watch_job(
                 fault = ""
             _warn_once(found, told, log)
         elif isinstance(found, LipsyncError):
-            if not _is_tolerable(found, now() - started):
+            if not is_tolerable(found, now() - started):
                 return _event("error", job_id, None, found.message)
             if found.message != fault:
                 fault = found.message
@@ -106,7 +116,11 @@ def watch_job(
         pause = min(pause, max(0.0, deadline - now()))
 
 
-def _is_tolerable(error: LipsyncError, seconds: float) -> bool:
+def is_tolerable(error: LipsyncError, seconds: float) -> bool:
+    """Whether a look that ended so says nothing about the job.
+
+    :param seconds: since the waiting began.
+    """
     if isinstance(error, LipsyncUnknownJob):
         return seconds < _GRACE_SECONDS
     return isinstance(error, LipsyncPollFault)

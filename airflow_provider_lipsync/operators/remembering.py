@@ -57,11 +57,14 @@ class RememberingTask(JobTask):
             return
         self._killed = True
         if self._job_id:
-            self.log.warning(
-                "The task was ended from outside. Job %s has no cancel: it runs on at the vendor and stays charged. "
-                "A retry or clear waits on for it.",
-                self._job_id,
-            )
+            self._tell_of_kill(self._job_id)
+
+    def _tell_of_kill(self, job_id: str) -> None:
+        self.log.warning(
+            "The task was ended from outside. Job %s has no cancel: it runs on at the vendor and stays charged. "
+            "A retry or clear waits on for it.",
+            job_id,
+        )
 
     def record_delivery(self, context: Context) -> None:
         """Write that the result was handed on, if Airflow has recorded the success; else the job stays to be had."""

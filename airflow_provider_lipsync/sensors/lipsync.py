@@ -15,13 +15,14 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_lipsync.api.models import Job
-from airflow_provider_lipsync.exceptions import LipsyncError, LipsyncPollFault
+from airflow_provider_lipsync.exceptions import LipsyncError
 from airflow_provider_lipsync.jobs.outcome import (
     LipsyncResult,
     as_sensor_error,
     job_id_of,
     timed_out,
 )
+from airflow_provider_lipsync.jobs.waiting import is_tolerable
 from airflow_provider_lipsync.operators.base import JobTask
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ class LipsyncJobSensor(JobTask, BaseSensorOperator):
 
     template_fields: Sequence[str] = ("job", "lipsync_conn_id")
     ui_color = "#f6e7f7"
+
+    _first_poke: float | None = None
 
     def __init__(
         self,
@@ -86,13 +89,19 @@ class LipsyncJobSensor(JobTask, BaseSensorOperator):
             seen = self._look(self._known_job_id(context))
             if isinstance(seen, Job) and seen.status.is_terminal:
                 return PokeReturnValue(is_done=True, xcom_value=self._hand_on(seen))
-            if isinstance(seen, LipsyncPollFault):
+            if isinstance(seen, LipsyncError):
+                if not is_tolerable(seen, self._seconds_of_poking(context)):
+                    raise seen
                 self.log.warning("The job could not be seen: %s. This says nothing about it; looking on.", seen.message)
-            elif isinstance(seen, LipsyncError):
-                raise seen
         except LipsyncError as error:
             raise self._wait_error(error) from None
         return PokeReturnValue(is_done=False)
+
+    def _seconds_of_poking(self, context: Context) -> float:
+        """Return the seconds since the first poke, which in ``mode="reschedule"`` was another process's."""
+        first = context["ti"].get_first_reschedule_date(context)
+        self._first_poke = first.timestamp() if first else self._first_poke or time.time()
+        return time.time() - self._first_poke
 
     def _start_waiting(self, context: Context) -> LipsyncResult:
         try:

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
+from airflow.providers.common.compat.sdk import conf
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_lipsync.api.flow import adrive
@@ -22,6 +23,15 @@ from airflow_provider_lipsync.jobs.waiting import (
 )
 
 __all__ = ["LipsyncJobTrigger"]
+
+
+_USUAL_HEARTBEAT = 5.0  # seconds: Airflow's default, which FIRST_LOOK_SECONDS is made for
+
+
+def _late_workers() -> float:
+    """Return the seconds by which workers may report later than usual that they have deferred a task."""
+    seconds: float = conf.getfloat("workers", "min_heartbeat_interval", fallback=_USUAL_HEARTBEAT)
+    return max(0.0, seconds - _USUAL_HEARTBEAT)
 
 
 class LipsyncJobTrigger(BaseTrigger):
@@ -55,7 +65,7 @@ class LipsyncJobTrigger(BaseTrigger):
             poll_interval=self.poll_interval,
             now=time.time,
             log=self.log,
-            first_pause=max(FIRST_LOOK_SECONDS, self.poll_interval),
+            first_pause=max(FIRST_LOOK_SECONDS + _late_workers(), self.poll_interval),
         )
         hook = LipsyncHook(lipsync_conn_id=self.lipsync_conn_id)
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -92,8 +93,15 @@ def test_a_failed_job_fails_the_sensor_for_good_and_the_rest_is_retried(
 
 def test_a_job_that_nobody_knows_is_an_error_of_its_own(tell: Tell) -> None:
     tell(answer(404))
+    context = new_context()
+    context["ti"].first_rescheduled = datetime.now(UTC) - timedelta(seconds=31)
     with pytest.raises(LipsyncUnknownJob, match="charged: unknown"):
-        run_task(wait(deferrable=False), new_context())
+        run_task(wait(deferrable=False), context)
+
+
+def test_a_job_that_was_submitted_just_now_may_not_be_known_yet(tell: Tell, deferrable: bool) -> None:
+    tell(answer(404), answer(404), completed())
+    assert run_task(wait(deferrable=deferrable), new_context())["status"] == "completed"
 
 
 def test_looks_that_do_not_work_say_nothing_about_the_job(tell: Tell, deferrable: bool) -> None:
