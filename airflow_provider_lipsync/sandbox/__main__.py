@@ -8,6 +8,8 @@ import sys
 from ipaddress import ip_address
 
 from airflow_provider_lipsync.sandbox import verify_extra
+from airflow_provider_lipsync.sandbox.fault_options import read_plan
+from airflow_provider_lipsync.sandbox.faults import Fault, On
 from airflow_provider_lipsync.sandbox.settings import DEFAULT_JOB_SECONDS, DEFAULT_KEY, Settings
 
 __all__ = ["main"]
@@ -46,6 +48,8 @@ def _serve(settings: Settings, host: str, port: int) -> int:
     origin = f"http://{f'[{host}]' if ':' in host else host}:{bound}"
     low, high = settings.job_range
     pace = f"canned videos, {low:g}-{high:g} s a job" if settings.canned else f"{low:g}-{high:g} s a job"
+    if settings.faults:
+        pace += f"; {len(settings.faults)} fault rule{'s' if len(settings.faults) > 1 else ''}"
 
     def announce() -> None:
         sys.stdout.write(f"Lipsync sandbox on {origin}/api/v1 ({pace}; state in memory, lost at exit)\n")
@@ -68,7 +72,21 @@ def _build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--seconds-low", type=float, help=f"shortest job, before --speed (default: {low:g})")
     parser.add_argument("--seconds-high", type=float, help=f"longest job, before --speed (default: {high:g})")
     parser.add_argument("--canned", action="store_true", help="one canned video for all, at once, no media fetched")
+    _add_fault_options(parser)
     return parser
+
+
+def _add_fault_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(
+        "faults",
+        "A RULE is [ON:]FAULT[,NAME=VALUE]... and hits every request, or those that rate=0.1 (a share), times=2 (the "
+        "first two) or sequence=1+3 (the first and the third) name. For example: submit:drop_answer,rate=0.1 or "
+        f"query:status,status=503,times=2 or webhook_lost. ON is one of {', '.join(On)}; FAULT is one of "
+        f"{', '.join(Fault)}. docs/sandbox.md tells what each does, and which NAMEs it has.",
+    )
+    group.add_argument("--fault", metavar="RULE", action="append", help="what goes wrong, repeatable")
+    group.add_argument("--fault-plan", metavar="FILE", help="rules from a JSON file; those of --fault come after them")
+    group.add_argument("--fault-seed", metavar="N", type=int, help="makes rates reproducible (default: by real chance)")
 
 
 def _read_settings(options: argparse.Namespace) -> Settings:
@@ -79,7 +97,15 @@ def _read_settings(options: argparse.Namespace) -> Settings:
         shortest = low if low is not None else min(default_low, high)
         job_seconds = (shortest, high if high is not None else max(default_high, shortest))
     keys = tuple(options.key or [DEFAULT_KEY])
-    return Settings(keys=keys, canned=options.canned, speed=options.speed, job_seconds=job_seconds)
+    faults, seed = read_plan(options.fault_plan, options.fault or [], options.fault_seed)
+    return Settings(
+        keys=keys,
+        canned=options.canned,
+        speed=options.speed,
+        job_seconds=job_seconds,
+        faults=faults,
+        fault_seed=seed,
+    )
 
 
 def _set_up_logging() -> None:

@@ -26,12 +26,21 @@ except ImportError as error:
 from airflow_provider_lipsync.sandbox import verify_extra
 from airflow_provider_lipsync.sandbox.api import API_ROUTES
 from airflow_provider_lipsync.sandbox.control import CONTROL_ROUTES
-from airflow_provider_lipsync.sandbox.files import build_file_response, starts_at_first_byte
+from airflow_provider_lipsync.sandbox.fault_plan import FaultPlan
+from airflow_provider_lipsync.sandbox.faults import On
+from airflow_provider_lipsync.sandbox.files import (
+    NotedResponse,
+    build_file_response,
+    ends_at_last_byte,
+    starts_at_first_byte,
+)
+from airflow_provider_lipsync.sandbox.mishaps import describe_status, spoil
 from airflow_provider_lipsync.sandbox.network import build_client
 from airflow_provider_lipsync.sandbox.replies import json_reply
 from airflow_provider_lipsync.sandbox.settings import Settings
-from airflow_provider_lipsync.sandbox.store import Store
+from airflow_provider_lipsync.sandbox.store import Record, Store
 from airflow_provider_lipsync.sandbox.studio import SAMPLES, Studio
+from airflow_provider_lipsync.sandbox.waits import Waits
 from airflow_provider_lipsync.sandbox.work import Workshop
 
 __all__ = ["create_app"]
@@ -62,6 +71,8 @@ def create_app(settings: Settings | None = None) -> Starlette:
     app.router.redirect_slashes = False
     app.state.settings = settings or Settings()
     app.state.store = Store()
+    app.state.faults = FaultPlan(*app.state.settings.read_plan())
+    app.state.waits = Waits()
     return app
 
 
@@ -86,10 +97,25 @@ async def _serve_output(request: Request) -> Response:
     record = request.app.state.store.find(request.path_params["job_id"])
     if record is None or not record.is_ready:
         raise HTTPException(404, "No such output")
+    refused = record.refuse_fetch(request.query_params.get("token"))
+    if refused is not None:
+        raise HTTPException(refused, describe_status(refused))
     path = record.video or await request.app.state.studio.canned(record.submit.resolution)
     response = await build_file_response(request, path, "video/mp4")
-    record.fetched += request.method == "GET" and starts_at_first_byte(response)
-    return response
+    return response if request.method == "HEAD" else _count_fetch(request, record, response)
+
+
+def _count_fetch(request: Request, record: Record, response: Response) -> Response:
+    plan: FaultPlan = request.app.state.faults
+    rule = plan.deal_look(On.OUTPUT, record.id)
+    if rule is not None:
+        record.note_fault(rule.fault)
+    answer = spoil(response, rule)
+    if rule is None or rule.begins:
+        record.fetched += starts_at_first_byte(response)
+        if ends_at_last_byte(response):
+            return NotedResponse(answer, int(response.headers["content-length"]), record.note_delivery)
+    return answer
 
 
 async def _serve_sample(request: Request) -> Response:

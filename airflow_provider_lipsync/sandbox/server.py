@@ -6,17 +6,19 @@ import contextlib
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
 try:
     import uvicorn
+    from starlette.types import ASGIApp
 except ImportError as error:
     raise ImportError("the Lipsync sandbox needs: pip install 'airflow-provider-lipsync[sandbox]'") from error
 import httpx
 
 from airflow_provider_lipsync.sandbox.app import create_app
+from airflow_provider_lipsync.sandbox.connection import build_protocol
 from airflow_provider_lipsync.sandbox.settings import DEFAULT_KEY, Settings
 
 __all__ = ["SandboxServer", "bind", "run_until_signal"]
@@ -24,6 +26,7 @@ __all__ = ["SandboxServer", "bind", "run_until_signal"]
 LOOPBACK = "127.0.0.1"
 _BACKLOG = 1024  # connections that wait for accept: hundreds of tasks may submit in the same moment
 _GRACE = 1  # seconds that a download in flight is given when the sandbox stops
+_CONTROL_DEADLINE = 300.0  # seconds: a job that is told to end is rendered first
 _START_DEADLINE = 30.0  # seconds; it takes far less
 
 
@@ -38,7 +41,10 @@ class SandboxServer:
     :param keys: API keys that are let in.
     :param job_seconds: shortest and longest time of a job, before the speed factor; None = 30-120 s, none if canned.
     :param renderers: how many videos are rendered at the same time; None = one per core.
+    :param faults: the plan of what goes wrong, a rule each; see ``docs/sandbox.md``.
+    :param fault_seed: makes the rates of the plan reproducible; None = by real chance.
     :param port: 0 = a free one.
+    :raises ValueError: a value makes no sense.
     """
 
     def __init__(
@@ -49,10 +55,18 @@ class SandboxServer:
         keys: tuple[str, ...] = (DEFAULT_KEY,),
         job_seconds: tuple[float, float] | None = None,
         renderers: int | None = None,
+        faults: Sequence[Mapping[str, Any]] = (),
+        fault_seed: int | None = None,
         port: int = 0,
     ) -> None:
         self.settings = Settings(
-            canned=canned, speed=speed, keys=tuple(keys), job_seconds=job_seconds, renderers=renderers
+            canned=canned,
+            speed=speed,
+            keys=tuple(keys),
+            job_seconds=job_seconds,
+            renderers=renderers,
+            faults=faults,
+            fault_seed=fault_seed,
         )
         self._port = port
         self._ready = threading.Event()
@@ -70,7 +84,7 @@ class SandboxServer:
         listener = bind(LOOPBACK, self._port)
         self._port = listener.getsockname()[1]
         self._ready.clear()
-        self._server = _Server(_config(self.settings), on_ready=self._ready.set)
+        self._server = _Server(self.settings, on_ready=self._ready.set)
         self._thread = threading.Thread(target=self._serve, args=(listener,), name="lipsync-sandbox", daemon=True)
         self._thread.start()
         if not self._ready.wait(_START_DEADLINE) or not self._server.started:
@@ -119,8 +133,39 @@ class SandboxServer:
         refused: list[dict[str, Any]] = self._control("GET", "/ledger")["refused"]
         return refused
 
+    def unfetched(self) -> list[str]:
+        """Return the ids of the jobs that were charged, and whose video nobody ever fetched."""
+        unfetched: list[str] = self._control("GET", "/ledger")["unfetched"]
+        return unfetched
+
+    def faults(self) -> list[dict[str, Any]]:
+        """Return the plan of what goes wrong, each rule with how often it ``matched`` and ``fired``."""
+        faults: list[dict[str, Any]] = self._control("GET", "/faults")["faults"]
+        return faults
+
+    def set_faults(self, faults: Sequence[Mapping[str, Any]], *, seed: int | None = None) -> None:
+        """Take another plan, with nothing counted.
+
+        :raises ValueError: something in it is wrong; the message names the field and what is allowed.
+        """
+        self._control("PUT", "/faults", {"faults": list(faults), "seed": seed})
+
+    def clear_faults(self) -> None:
+        """Let nothing go wrong any more."""
+        self._control("DELETE", "/faults")
+
+    def finish(self, job_id: str, status: str = "completed", error: str = "") -> dict[str, Any]:
+        """End a job that is processing, whatever time it has left, and return it.
+
+        :param status: ``completed`` or ``failed``.
+        :param error: what it fails with; empty = the usual words.
+        :raises ValueError: there is no such job, or it is finished already.
+        """
+        end = {"status": status, **({"error": error} if error else {})}
+        return self._control("POST", f"/jobs/{job_id}/finish", end)
+
     def reset(self) -> None:
-        """Stop every job and forget everything."""
+        """Stop every job, forget everything, and put the fault plan from the start back."""
         self._control("POST", "/reset")
 
     def __enter__(self) -> Self:
@@ -131,11 +176,14 @@ class SandboxServer:
     ) -> None:
         self.stop()
 
-    def _control(self, method: str, path: str) -> dict[str, Any]:
+    def _control(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         transport = httpx.HTTPTransport(verify=False)  # plain HTTP: no certificates to read, which takes a while
-        with httpx.Client(transport=transport, timeout=30.0) as client:
-            response = client.request(method, self.control_url + path)
-        content: dict[str, Any] = response.raise_for_status().json()
+        with httpx.Client(transport=transport, timeout=_CONTROL_DEADLINE) as client:
+            response = client.request(method, self.control_url + path, json=body)
+        content: dict[str, Any] = response.json()
+        if response.is_client_error:
+            raise ValueError(content["error"])
+        response.raise_for_status()
         return content
 
     def _serve(self, listener: socket.socket) -> None:
@@ -151,16 +199,21 @@ class SandboxServer:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn that says when it listens, and ends with status 0 on SIGINT and SIGTERM."""
+    """uvicorn that says when it listens, ends what waits, and exits with status 0 on SIGINT and SIGTERM."""
 
-    def __init__(self, config: uvicorn.Config, *, on_ready: Callable[[], object]) -> None:
-        super().__init__(config)
+    def __init__(self, settings: Settings, *, on_ready: Callable[[], object]) -> None:
+        self._app = create_app(settings)
+        super().__init__(_config(self._app))
         self._on_ready = on_ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
         if self.started:
             self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._app.state.waits.interrupt()
+        await super().shutdown(sockets=sockets)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -199,14 +252,15 @@ def run_until_signal(settings: Settings, listener: socket.socket, *, on_ready: C
     :param on_ready: called once it listens.
     """
     try:
-        _Server(_config(settings), on_ready=on_ready).run(sockets=[listener])
+        _Server(settings, on_ready=on_ready).run(sockets=[listener])
     finally:
         listener.close()
 
 
-def _config(settings: Settings) -> uvicorn.Config:
+def _config(app: ASGIApp) -> uvicorn.Config:
     return uvicorn.Config(
-        create_app(settings),
+        app,
+        http=build_protocol(),
         loop="asyncio",  # starts child processes from any thread
         lifespan="on",
         log_config=None,

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from airflow_provider_lipsync.sandbox.faults import Rule, parse_plan
 
 __all__ = ["DEFAULT_JOB_SECONDS", "DEFAULT_KEY", "Settings"]
 
@@ -22,6 +26,8 @@ class Settings:
     :param job_seconds: shortest and longest time that a job takes, before the speed factor; None = the vendor's
         typical 30-120 s, or no time at all where the video is canned.
     :param renderers: how many videos are rendered at the same time; None = one per core.
+    :param faults: the plan of what goes wrong, a rule each, as JSON has them; see ``docs/sandbox.md``.
+    :param fault_seed: makes the rates of the plan reproducible; None = by real chance.
     :raises ValueError: a value makes no sense.
     """
 
@@ -30,6 +36,8 @@ class Settings:
     speed: float = 1.0
     job_seconds: tuple[float, float] | None = None
     renderers: int | None = None
+    faults: Sequence[Any] = ()
+    fault_seed: int | None = None
 
     def __post_init__(self) -> None:
         if not self.keys or not all(
@@ -43,6 +51,7 @@ class Settings:
             raise ValueError(f"job_seconds: must be 0 <= low <= high, got {(low, high)!r}")
         if self.renderers is not None and self.renderers < 1:
             raise ValueError(f"renderers: must be at least 1, got {self.renderers!r}")
+        self.read_plan()
 
     @property
     def job_range(self) -> tuple[float, float]:
@@ -54,6 +63,10 @@ class Settings:
     def render_slots(self) -> int:
         """How many videos may be rendered at the same time."""
         return self.renderers or os.cpu_count() or 1
+
+    def read_plan(self) -> tuple[tuple[Rule, ...], int | None]:
+        """Return the rules of what goes wrong, and their seed."""
+        return parse_plan({"faults": self.faults, "seed": self.fault_seed})
 
     def key_id(self, key: str) -> str | None:
         """Return the name that stands for a key in ledger and log (``key-1`` for the first); None = not let in."""

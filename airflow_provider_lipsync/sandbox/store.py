@@ -13,6 +13,7 @@ from uuid import uuid4
 
 from airflow_provider_lipsync.api.credits import charged_seconds, estimate_credits
 from airflow_provider_lipsync.api.models import JobStatus
+from airflow_provider_lipsync.sandbox.job_faults import JobFaults
 from airflow_provider_lipsync.sandbox.validate import Submit
 
 __all__ = ["Delivery", "Record", "Store", "now"]
@@ -52,15 +53,18 @@ class Record:
     :param body: the request's body, as the ledger shows it.
     :param key_id: name of the key that it came with.
     :param origin: scheme and host that the client used, for the URL of the output.
+    :param job_faults: what was decided to go wrong with the job.
     """
 
     submit: Submit
     body: Any
     key_id: str
     origin: str
+    job_faults: JobFaults = field(default_factory=JobFaults)
     id: str = field(default_factory=lambda: str(uuid4()))
     submitted_at: str = field(default_factory=now)
     started: float = field(default_factory=time.monotonic)
+    finished: float = 0.0  # on the clock of `started`
     finished_at: str | None = None
     status: JobStatus = JobStatus.PROCESSING
     error: str = ""
@@ -68,8 +72,19 @@ class Record:
     video: Path | None = None
     seconds_charged: int | None = None
     fetched: int = 0
+    is_delivered: bool = False  # to the last byte
     polls: int = 0
     deliveries: list[Delivery] = field(default_factory=list)
+    is_hidden: bool = False  # finished, but queries still say processing
+    faults: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.faults += self.job_faults.names
+
+    def note_fault(self, name: str) -> None:
+        """Remember a fault that hit this job's submit, query or download."""
+        if name not in self.faults:
+            self.faults.append(name)
 
     def charge(self, lengths: dict[str, float]) -> None:
         """Charge for media of these lengths in seconds; the minimum where a length that counts is not known."""
@@ -81,31 +96,67 @@ class Record:
         """Mark the job as completed; None as the video = the canned one."""
         self.video = video
         self.status = JobStatus.COMPLETED
-        self.execution_ms = max(1, math.ceil((time.monotonic() - self.started) * 1000))
-        self.finished_at = now()
+        self.finished, self.finished_at = time.monotonic(), now()
+        self.execution_ms = max(1, math.ceil((self.finished - self.started) * 1000))
 
     def fail(self, error: str) -> None:
         """Mark the job as failed, in the vendor's manner of words."""
         self.error = error
         self.status = JobStatus.FAILED
-        self.finished_at = now()
+        self.finished, self.finished_at = time.monotonic(), now()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it is finished, and a query tells so."""
+        return self.status.is_terminal and not self.is_hidden
 
     @property
     def is_ready(self) -> bool:
         """Whether there is a video to serve."""
-        return self.status is JobStatus.COMPLETED
+        return self.status is JobStatus.COMPLETED and self.job_faults.has_output
+
+    @property
+    def is_unfetched(self) -> bool:
+        """Whether it was completed, and so charged, and nobody ever fetched its video to the last byte."""
+        return self.status is JobStatus.COMPLETED and not self.is_delivered
+
+    def note_delivery(self) -> None:
+        """Remember that the video was fetched to its last byte."""
+        self.is_delivered = True
+
+    def look(self) -> dict[str, Any] | None:
+        """Count a query, and return the job as it is answered; None = there is none."""
+        self.polls += 1
+        if self.job_faults.is_gone(self.polls):
+            return None
+        word = self.job_faults.status_word(self.polls)
+        if word is not None or not self.is_over:
+            return self._unfinished(word or JobStatus.PROCESSING.value)
+        self.job_faults.hand_out_query()
+        return self.job()
 
     def job(self) -> dict[str, Any]:
-        """Return the job as the API answers it, and as the webhook carries it."""
+        """Return the finished job as the webhook carries it."""
         return {
             "id": self.id,
-            "model": self.submit.endpoint.value if self.status.is_terminal else "lipsync",
+            "model": self.submit.endpoint.value,
             "status": self.status.value,
-            "output": f"{self.origin}/outputs/{self.id}.mp4" if self.is_ready else None,
+            "output": f"{self.origin}/outputs/{self.id}.mp4{self.job_faults.query}" if self.is_ready else None,
             "error": self.error,
             "executionTime": self.execution_ms,
             "timings": None,
         }
+
+    def refuse_fetch(self, token: str | None) -> int | None:
+        """Return the status that a fetch of the video is turned down with; None = it is served.
+
+        :param token: of the URL that is fetched; None = it has none.
+        """
+        return self.job_faults.refuse_fetch(token, age=time.monotonic() - self.finished, fetches=self.fetched)
+
+    def _unfinished(self, status: str) -> dict[str, Any]:
+        nothing = {"output": None, "error": "", "executionTime": None, "timings": None}
+        return {"id": self.id, "model": "lipsync", "status": status, **nothing}
 
     def entry(self) -> dict[str, Any]:
         """Return the line of the ledger."""
@@ -124,6 +175,7 @@ class Record:
             "polls": self.polls,
             "fetched": self.fetched,
             "webhook_deliveries": [delivery.as_dict() for delivery in self.deliveries],
+            "faults": list(self.faults),
         }
 
 
@@ -134,10 +186,13 @@ class Store:
         self.records: dict[str, Record] = {}
         self.refusals: deque[dict[str, Any]] = deque(maxlen=_REFUSALS_KEPT)
 
-    def refuse(self, *, endpoint: str, key_id: str | None, status: int, error: str, body: Any) -> None:
+    def refuse(
+        self, *, endpoint: str, key_id: str | None, status: int, error: str, body: Any, faults: list[str]
+    ) -> None:
         """Remember a submit that was refused, and so not charged."""
+        answer = {"http_status": status, "error": error}
         self.refusals.append(
-            {"endpoint": endpoint, "key_id": key_id, "at": now(), "http_status": status, "error": error, "body": body}
+            {"endpoint": endpoint, "key_id": key_id, "at": now(), **answer, "body": body, "faults": faults}
         )
 
     def find(self, job_id: str, key_id: str | None = None) -> Record | None:
@@ -147,7 +202,9 @@ class Store:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the whole ledger."""
-        return {"submits": [record.entry() for record in self.records.values()], "refused": list(self.refusals)}
+        unfetched = [record.id for record in self.records.values() if record.is_unfetched]
+        submits = [record.entry() for record in self.records.values()]
+        return {"submits": submits, "refused": list(self.refusals), "unfetched": unfetched}
 
     def clear(self) -> None:
         """Forget everything."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import socket
 import struct
 import time
 import wave
@@ -11,6 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import av
 import httpx
@@ -182,3 +185,20 @@ def list_boxes(content: bytes) -> list[str]:
         names.append(name.decode("latin-1"))
         at += size or len(content)
     return names
+
+
+def exchange(url: str, key: str, path: str, body: Any = None, seconds: float = 10) -> bytes:
+    """Send one request over a bare socket, and return every byte that comes until the end of the connection.
+
+    :param body: for a POST, as JSON; None = a GET.
+    """
+    content = b"" if body is None else json.dumps(body).encode()
+    lines = [
+        f"{'GET' if body is None else 'POST'} {path} HTTP/1.1",
+        *("Host: localhost", "Connection: close", f"Authorization: Bearer {key}"),
+        *("Content-Type: application/json", f"Content-Length: {len(content)}"),
+    ]
+    parts = urlsplit(url)
+    with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=seconds) as connection:
+        connection.sendall("\r\n".join([*lines, "", ""]).encode() + content)
+        return b"".join(iter(lambda: connection.recv(65536), b""))

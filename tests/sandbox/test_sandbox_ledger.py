@@ -37,6 +37,7 @@ def test_the_ledger_tells_all_of_a_submit(canned: Caller) -> None:
         "polls": 2,
         "fetched": 1,
         "webhook_deliveries": [],
+        "faults": [],
     }
 
 

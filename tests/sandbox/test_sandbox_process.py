@@ -175,7 +175,7 @@ def test_a_host_that_is_not_loopback_is_warned_of() -> None:
 
 def test_help_names_every_option() -> None:
     text = _run("--help").stdout
-    for option in ("--host", "--port", "--key", "--speed", "--seconds-low", "--seconds-high", "--canned"):
+    for option in ("--host", "--port", "--key", "--speed", "--seconds-low", "--seconds-high", "--canned", "--fault"):
         assert option in text
 
 
