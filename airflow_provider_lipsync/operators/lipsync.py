@@ -167,9 +167,7 @@ class _LipsyncOperator(RememberingTask, JobInputs, BaseOperator):
         except AirflowTaskTimeout:
             message = "execution_timeout ended the submit before its answer came."
             raise LipsyncSubmitUncertain(message) from None
-        self._job_id = job.id
-        if self._killed:
-            self._tell_of_kill(job.id)
+        self._note_job(job.id)
         return job
 
     def _look_for_purchase(self, job_id: str) -> Job | LipsyncError:

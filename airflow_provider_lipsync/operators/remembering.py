@@ -59,6 +59,12 @@ class RememberingTask(JobTask):
         if self._job_id:
             self._tell_of_kill(self._job_id)
 
+    def _note_job(self, job_id: str) -> None:
+        """Note the job that was just bought; a kill may have come while its submit was on the way."""
+        self._job_id = job_id
+        if self._killed:
+            self._tell_of_kill(job_id)
+
     def _tell_of_kill(self, job_id: str) -> None:
         self.log.warning(
             "The task was ended from outside. Job %s has no cancel: it runs on at the vendor and stays charged. "

@@ -507,6 +507,20 @@ def test_a_task_that_was_killed_before_it_bought_does_not_buy(tell: Tell, capfd:
     assert run_task(render(), tries.next(cleared=True))["status"] == "completed"
 
 
+def test_a_kill_while_the_submit_is_on_its_way_is_told_with_the_id(
+    tell: Tell, capfd: pytest.CaptureFixture[str]
+) -> None:
+    task = render(wait_for_completion=False)
+
+    def answer_after_the_kill(connection: Any) -> None:
+        task.on_kill()
+        accepted()(connection)
+
+    tell(answer_after_the_kill)
+    task.execute(Tries().next())
+    assert capfd.readouterr().out.count(f"Job {JOB_ID} has no cancel") == 1
+
+
 def test_execution_timeout_after_the_answer_keeps_the_id(tell: Tell, monkeypatch: pytest.MonkeyPatch) -> None:
     class Slow(FakeStateStore):
         writes = 0
