@@ -87,6 +87,31 @@ def test_every_error_is_in_the_docs() -> None:
     assert [name for name in exceptions.__all__ if name not in silent and f"`{name}`" not in page] == []
 
 
+def test_every_row_of_will_this_charge_me_names_its_tests() -> None:
+    page = (ROOT / "docs" / "reliability.md").read_text()
+    table = page.split("| what happens |")[1].split("\n\n")[0].splitlines()[2:]
+    tests = {
+        found
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for found in re.findall(r"def (test_\w+)", path.read_text())
+    }
+    topics = (
+        "retry",
+        "clear",
+        "clear downstream",
+        "backfill",
+        "mark failed",
+        "worker lost",
+        "timeout",
+        "changed input",
+    )
+    assert [topic for topic in topics if not any(row.startswith(f"| {topic}") for row in table)] == []
+    for row in table:
+        named_here = re.findall(r"`(test_\w+)`", row)
+        assert named_here, row
+        assert set(named_here) <= tests, row
+
+
 def test_every_key_of_the_result_is_in_the_docs() -> None:
     page = (ROOT / "docs" / "operators.md").read_text()
     assert [key for key in LipsyncResult.__annotations__ if f"`{key}`" not in page] == []
