@@ -105,7 +105,10 @@ def test_a_clear_downstream_buys_what_it_reaches(run: Run) -> None:
 
 
 def backfill(airflow: RealAirflow, behaviour: str) -> None:
-    """Run the first two days of January 2026, and wait for the end."""
+    """Run the first two days of January 2026, and wait for the end of their runs, which are there with the answer.
+
+    Airflow itself sees only every 30 seconds that a backfill is over; until then it takes no other one.
+    """
     body = {
         "dag_id": "charges",
         "from_date": "2026-01-01T00:00:00Z",
@@ -116,11 +119,9 @@ def backfill(airflow: RealAirflow, behaviour: str) -> None:
         "max_active_runs": 2,
     }
     made = airflow.request("POST", "/backfills", json=body)
-    airflow.wait_until(
-        lambda: airflow.request("GET", f"/backfills/{made['id']}")["completed_at"],
-        timeout=120,
-        what=lambda: str(runs(airflow)),
-    )
+    for day in ("01", "02"):
+        airflow.wait_for_run("charges", f"backfill__2026-01-{day}T00:00:00+00:00")
+    airflow.request("PUT", f"/backfills/{made['id']}/cancel")
 
 
 def test_a_backfill_buys_once_for_each_run_and_a_repeated_run_is_a_clear(
