@@ -115,6 +115,8 @@ class Memory(Protocol):
 
     place: str
     """For messages; without any secret."""
+    refuses_old_tries: bool
+    """Whether a try that hangs while the next one runs cannot write any more."""
 
     def load(self) -> Any:
         """Return what was saved; None where there is nothing."""
@@ -240,6 +242,8 @@ class Ledger:
         return ending
 
     def _is_taken_over(self, record: Record) -> bool:
+        if self._memory.refuses_old_tries:  # and the id is a round trip sooner in its place
+            return False
         try:
             standing = self.read()
         except LipsyncLedgerUnavailable:

@@ -49,6 +49,7 @@ class StateStoreMemory:
     """Airflow's own: one row per task instance, shared by all of its tries."""
 
     place = "Airflow's task state store"
+    refuses_old_tries = True  # each try has an id of its own, which Airflow forgets when the next one begins
 
     def __init__(self, store: Any) -> None:
         self._store = store
@@ -68,6 +69,8 @@ class ObjectMemory:
     :raises LipsyncMisconfigured: the path cannot be used.
     """
 
+    refuses_old_tries = False
+
     def __init__(self, folder: str, key: TaskKey) -> None:
         from airflow.providers.common.compat.sdk import ObjectStoragePath
 
@@ -75,8 +78,9 @@ class ObjectMemory:
         try:
             self._path: ObjectStoragePath = ObjectStoragePath(folder.rstrip("/")) / key.object_name()
             _ = self._path.fs  # made when it is first asked for
-        except (ValueError, ImportError) as error:
-            raise LipsyncMisconfigured(f"the extra ledger_path cannot be used: {error}") from error
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise LipsyncMisconfigured(f"the extra ledger_path cannot be used: {reason}") from error
 
     def load(self) -> Any:
         """Return what was saved; None where there is nothing."""

@@ -38,6 +38,7 @@ class Flaky:
     """A memory that fails so often before it works."""
 
     place = "a flaky place"
+    refuses_old_tries = False
 
     def __init__(self, failures: int = 0, fault: BaseException | None = None) -> None:
         self.failures, self.fault = failures, fault or ConnectionError("away")
