@@ -124,14 +124,12 @@ class _LipsyncOperator(RememberingTask, JobInputs, BaseOperator):
         """Find or buy the job and wait for it; see the class."""
         try:
             held = self._hold(context)
-            self.log.info("Jobs typically take %.0f-%.0f s.", *self.hook.settings.typical_seconds)
             self._push_id(context, held.job.id)
             if not self.wait_for_completion:
                 self._handed_on = held.job.id
                 return result_of(held.job)
-            ended = self._first_look(held.job.id) if held.is_new else held.job
-            ended_already = ended is not None and ended.status.is_terminal
-            return self._hand_on(ended) if ended and ended_already else self._wait(held.job.id, held.deadline)
+            ended = self._first_look_at(held)
+            return self._hand_on(ended) if ended else self._wait(held.job.id, held.deadline)
         except LipsyncError as error:
             raise self._wait_error(error) from None
         finally:
@@ -158,6 +156,13 @@ class _LipsyncOperator(RememberingTask, JobInputs, BaseOperator):
             raise
         self._job_id = held.job.id
         return held
+
+    def _first_look_at(self, held: Held) -> Job | None:
+        """Return the job if it has ended already; one that an earlier try bought was looked at just now."""
+        if not held.is_new:
+            return held.job if held.job.status.is_terminal else None
+        self.log.info("Jobs typically take %.0f-%.0f s.", *self.hook.settings.typical_seconds)
+        return self._first_look(held.job.id)
 
     def _submit(self, request: SubmitRequest) -> Job:
         if self._killed:
