@@ -1,0 +1,149 @@
+"""The product with one of the things taken out that it stands on, each time: what the law must notice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from airflow_provider_lipsync.api import wire
+from airflow_provider_lipsync.api.models import Job, JobStatus
+from airflow_provider_lipsync.exceptions import LipsyncSubmitUncertain
+from airflow_provider_lipsync.jobs.ledger import Generation, Ledger, Record, State
+from airflow_provider_lipsync.jobs.purchase import Purchase
+from airflow_provider_lipsync.operators.remembering import RememberingTask
+from tests.reliability.plan import Cell, Death, Fault, Way
+
+__all__ = ["MUTANTS", "Mutant"]
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A change, and where it shows.
+
+    :param what: is wrong.
+    :param change: the product.
+    :param cells: where its schedules are drawn from.
+    :param broken: how the law names it.
+    """
+
+    what: str
+    change: Callable[[pytest.MonkeyPatch], None]
+    cells: tuple[Cell, ...]
+    broken: str
+
+
+def _forget_intent(patch: pytest.MonkeyPatch) -> None:
+    def intend(ledger: Ledger, *, endpoint: str, fingerprint: Mapping[str, str], now: float) -> Record:
+        return Record(
+            state=State.INTENT,
+            endpoint=endpoint,
+            generation=ledger.generation,
+            submitted_at=now,
+            fingerprint=fingerprint,
+        )
+
+    patch.setattr(Ledger, "intend", intend)
+
+
+def _forget_id(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Ledger, "bought", lambda *_: None)
+
+
+def _take_all_for_clears(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Generation, "is_clear_of", lambda *_: True)
+
+
+def _take_none_for_clears(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Generation, "is_clear_of", lambda *_: False)
+
+
+def _call_lost_answers_refusals(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Ledger, "uncertain", Ledger.refused)
+
+
+def _tell_too_early(patch: pytest.MonkeyPatch) -> None:
+    hand_on = RememberingTask._hand_on
+
+    def tell_at_once(task: RememberingTask, job: Job) -> Any:
+        result = hand_on(task, job)
+        if task._ledger:
+            task._ledger.ended(State.DELIVERED, job.id)
+        return result
+
+    patch.setattr(RememberingTask, "_hand_on", tell_at_once)
+
+
+def _never_tell(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(RememberingTask, "record_delivery", lambda *_: None)
+
+
+def _call_blindness_failure(patch: pytest.MonkeyPatch) -> None:
+    def seen(purchase: Purchase, job_id: str) -> Job:
+        found = purchase.look(job_id)
+        return found if isinstance(found, Job) else Job(id=job_id, status=JobStatus.FAILED, raw_status="failed")
+
+    patch.setattr(Purchase, "_seen", seen)
+
+
+def _send_posts_again(patch: pytest.MonkeyPatch) -> None:
+    may = wire.may_resend_post
+    patch.setattr(wire, "may_resend_post", lambda error: may(error) or isinstance(error, LipsyncSubmitUncertain))
+
+
+def _cells(fault: Fault, *deaths: Death, ways: tuple[Way, ...] = tuple(Way)) -> tuple[Cell, ...]:
+    return tuple(Cell(fault, death, way) for death in deaths for way in ways)
+
+
+_BOUGHT = "was bought although .* is neither delivered, nor failed, nor given up"
+
+MUTANTS = (
+    Mutant(
+        "the intent is not written",
+        _forget_intent,
+        _cells(Fault.NONE, Death.BEFORE_ANSWER, Death.BEFORE_ID),
+        "may have been paid for, its id is not known, and a POST was sent",
+    ),
+    Mutant(
+        "the id is not written",
+        _forget_id,
+        _cells(Fault.NONE, Death.BEFORE_HANDOVER, Death.WAITING),
+        "it called uncertain what it had to know|was handed on, and its id is not written",
+    ),
+    Mutant(
+        "every try is taken for a clear", _take_all_for_clears, _cells(Fault.INPUTS, Death.WAITING, Death.RACE), _BOUGHT
+    ),
+    Mutant(
+        "no try is taken for a clear",
+        _take_none_for_clears,
+        _cells(Fault.NONE, Death.NONE, ways=(Way.CLEAR,)),
+        "was delivered, a person cleared to have another, and nothing was bought",
+    ),
+    Mutant(
+        "a lost answer is taken for a refusal",
+        _call_lost_answers_refusals,
+        _cells(Fault.ACCEPTED_5XX, Death.BEFORE_FAILURE),
+        "may have been paid for, its id is not known, and a POST was sent",
+    ),
+    Mutant(
+        "a result counts as delivered before Airflow has it",
+        _tell_too_early,
+        _cells(Fault.NONE, Death.BEFORE_SUCCESS),
+        _BOUGHT,
+    ),
+    Mutant(
+        "nothing counts as delivered",
+        _never_tell,
+        _cells(Fault.NONE, Death.NONE, ways=(Way.CLEAR,)),
+        "was delivered, a person cleared to have another, and nothing was bought",
+    ),
+    Mutant(
+        "a look that fails is taken for a job that failed",
+        _call_blindness_failure,
+        _cells(Fault.LOOKS, Death.BEFORE_HANDOVER),
+        _BOUGHT,
+    ),
+    Mutant("a POST is sent again after a 5xx", _send_posts_again, _cells(Fault.ACCEPTED_5XX, Death.WAITING), _BOUGHT),
+)

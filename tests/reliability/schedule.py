@@ -1,0 +1,349 @@
+"""Runs one schedule: try after try against the sandbox, until it is at rest, and tells its story."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
+
+from airflow_provider_lipsync import LipsyncJobTrigger
+from tests.reliability.airflow_model import Airflow, State, Ticket
+from tests.reliability.boundary import Boundary, StoreOf, TaskInstanceOf
+from tests.reliability.persons import Persons
+from tests.reliability.plan import Cell, Death, Fault, MemoryFault, Misfortune, Plan, Trigger, Way
+from tests.reliability.process import Killed, Process
+from tests.reliability.story import CalledBack, Cleared, Delivered, Ended, Started, Story, Told
+from tests.reliability.vendor import KEY, Vendor
+
+__all__ = ["Schedule"]
+
+_MOST_STEPS = 40
+_ASKED_AGAIN = 3  # videos that somebody wants after the first one, while the cell has not happened
+_BACKSTOP = 301.0  # seconds behind a trigger's deadline, when Airflow gives it up
+
+Item = TypeVar("Item")
+
+
+class Schedule:
+    """One task instance from its first try to its rest.
+
+    :param closed: base URL that nobody listens at.
+    :param folder: for a ledger in object storage, empty.
+    """
+
+    def __init__(self, plan: Plan, *, vendor: Vendor, boundary: Boundary, closed: str, folder: str) -> None:
+        self.plan, self.vendor, self._boundary = plan, vendor, boundary
+        self._closed, self._folder = closed, folder
+        self.airflow = Airflow(retries=plan.retries)
+        self.story = Story(has_memory=plan.memory != "none", waits=plan.waits)
+        self.jobs: list[str] = []
+        self.armed: Misfortune | None = plan.misfortune
+        self.way: Way | None = None
+        self.has_died = plan.cell.death is Death.NONE
+        self._dealt = plan.cell.fault is Fault.NONE
+        self.has_asked = False  # anything of the vendor, since somebody looked whether the fault has shown itself
+        self._numbers = 0
+        self._memory_faults_left = plan.memory_fault_times
+        self._unreachable_left = plan.unreachable_tries
+        self._asked_again = 0
+        self._later, self._ways = iter(plan.later), iter(plan.ways)
+        self._retries, self._marks = iter(plan.retries_at_clear), iter(plan.marks)
+        self._others, self._triggers = iter(plan.others), iter(plan.triggers)
+        self.persons = Persons(self)
+
+    # What happened.
+
+    @property
+    def cell(self) -> Cell | None:
+        """The cell that really happened; None where there was no second try."""
+        if self.way is None:
+            return None
+        return Cell(
+            self.plan.cell.fault if self.is_dealt else Fault.NONE,
+            self.plan.cell.death if self.has_died else Death.NONE,
+            self.way,
+        )
+
+    @property
+    def is_dealt(self) -> bool:
+        """Whether the fault has shown itself."""
+        if not self._dealt and self.plan.rules and self.has_asked:
+            self._dealt, self.has_asked = self.vendor.fired() > 0, False
+        return self._dealt
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether something of the cell is still to come."""
+        return self.way is None or not self.has_died or not self.is_dealt
+
+    def note_dealt(self, fault: Fault) -> None:
+        """Hear that a fault has shown itself."""
+        self._dealt = self._dealt or fault is self.plan.cell.fault
+
+    def hit(self, point: Death) -> None:
+        """Hear that a misfortune has happened."""
+        self.has_died = self.has_died or point is self.plan.cell.death
+        self.armed = None
+
+    def next_number(self) -> int:
+        self._numbers += 1
+        return self._numbers
+
+    # From step to step.
+
+    def run(self) -> Story:
+        """Run until the task has its video, or until only a person can decide."""
+        self.vendor.begin(self.plan.rules, ends=self.plan.ends)
+        for _ in range(_MOST_STEPS):
+            if self._step():
+                break
+        else:
+            self.story.rest = "restless"
+        self._boundary.process = None
+        self.story.submits = self.vendor.ledger()
+        return self.story
+
+    def _step(self) -> bool:
+        """Do what comes next; return whether it is at rest."""
+        if _next(self._others, False):
+            self.airflow.clear_other()
+        match self.airflow.state:
+            case State.NONE | State.QUEUED:
+                self._work()
+            case State.DEFERRED:
+                self._trigger()
+            case State.UP_FOR_RETRY:
+                self._retry_or_clear()
+            case State.FAILED:
+                self.story.rest = self.persons.decide()
+            case State.SUCCESS:
+                self.story.rest = self._again()
+        return bool(self.story.rest)
+
+    def _retry_or_clear(self) -> None:
+        if self._choose_way() is Way.CLEAR:
+            self.persons.forget()
+            self.clear()
+        self._work()
+
+    def _choose_way(self) -> Way:
+        if self.way is None and self.has_died:
+            return self.plan.cell.way
+        if self.way is None and self.airflow.try_number == self.airflow.max_tries:
+            return Way.CLEAR  # so that a retry is left for when the cell needs one
+        return _next(self._ways, Way.RETRY)
+
+    def _again(self) -> str:
+        """Let somebody clear a success, to have another video; or let it be."""
+        wanted = self.plan.again and self._asked_again == 0
+        if not wanted and not (self.is_pending and self._asked_again < _ASKED_AGAIN):
+            return "delivered"
+        self._asked_again += 1
+        self.persons.forget()
+        self.clear()
+        return ""
+
+    # People.
+
+    def clear(self) -> None:
+        """Clear the task, whatever it does."""
+        retries = _next(self._retries, None)
+        if self.airflow.state not in (State.RUNNING, State.RESTARTING):
+            mark = _next(self._marks, None)
+            if mark is not None:
+                self.mark(State(mark))
+        self._tell(Cleared)
+        keeps = self.is_pending and self.plan.cell.way is Way.RETRY
+        self.airflow.clear(self.plan.retries if keeps else retries)
+
+    def mark(self, state: State) -> None:
+        """Mark the task, whatever it does."""
+        self._tell(Told, what=f"marked as {state.value}")
+        self.airflow.mark(state)
+
+    # A worker.
+
+    def _work(self) -> None:
+        ticket = self.airflow.begin()
+        if ticket.resume is None:
+            self._note_way(ticket)
+            self.persons.render_inputs()
+        process = Process(self, kind="try" if ticket.resume is None else "resume", ticket=ticket)
+        self._connect(process)
+        self._start(process, ticket)
+        self._boundary.process = process
+        try:
+            self._live(process, ticket)
+        except Killed:
+            self.airflow.fail(ticket)
+        finally:
+            self._boundary.process = None
+        self.airflow.gone(tells_success=process.alive)
+
+    def _note_way(self, ticket: Ticket) -> None:
+        """Count how this try came about, if it is the one that the cell is about; arm what is to come later."""
+        if ticket.try_number == 1 or not self.has_died:
+            return
+        if self.way is None:
+            self.way = Way.CLEAR if ticket.cleared else Way.RETRY
+        self.armed = _next(self._later, None)
+
+    def _live(self, process: Process, ticket: Ticket) -> None:
+        """Do what Airflow's worker does: run, hand on, record, call back."""
+        task = process.task = self.persons.write_task()
+        context = self._context(process, ticket)
+        try:
+            if ticket.resume is None:
+                result = task.execute(context)
+            else:
+                process.reach(Death.ON_RESUME, moment=1)
+                result = task.resume_execution(*ticket.resume, context)
+        except TaskDeferred as deferred:
+            self._tell(Ended, how="deferred")
+            process.reach(Death.BEFORE_HANDOVER, moment=2)
+            self.airflow.defer(ticket, deferred)
+        except Exception as error:
+            self._fail(process, ticket, error)
+        else:
+            self._tell(Ended, how="returned", job=result["job_id"])
+            self._succeed(process, ticket, context, result)
+
+    def _fail(self, process: Process, ticket: Ticket, error: Exception) -> None:
+        name = type(error).__name__
+        self._tell(Ended, how=name, text=str(error))
+        if name == "LipsyncJobTimeout":
+            self.note_dealt(Fault.NEVER_ENDS)
+        self.persons.hear(name)
+        process.reach(Death.BEFORE_FAILURE)
+        self.airflow.fail(ticket, for_good=isinstance(error, AirflowFailException))
+
+    def _succeed(self, process: Process, ticket: Ticket, context: Any, result: Any) -> None:
+        process.reach(Death.BEFORE_SUCCESS)
+        if self.airflow.succeed(ticket):
+            self.airflow.xcoms["return_value"] = result
+            self._tell(Delivered, job=result["job_id"])
+            process.reach(Death.BEFORE_CALLBACK)
+        process.has_succeeded = True
+        for callback in process.task.on_success_callback:
+            callback(context)
+        self._tell(CalledBack, job=result["job_id"], stands=self.airflow.state is State.SUCCESS)
+
+    def _context(self, process: Process, ticket: Ticket) -> Any:
+        ti = TaskInstanceOf(try_number=ticket.try_number, max_tries=ticket.max_tries)
+        ti.process, ti.task, ti.xcoms = process, process.task, self.airflow.xcoms
+        run = self.airflow.dag_run(ticket, tells_clear_number=self.plan.tells_clear_number)
+        context = {"ti": ti, "dag_run": run}
+        return context | {"task_state_store": StoreOf(process, self.airflow.store)} if self._has_store else context
+
+    @property
+    def _has_store(self) -> bool:
+        return self.plan.memory == "store"
+
+    def _connect(self, process: Process) -> None:
+        """Set the connection, as this process finds it."""
+        is_cut_off = process.kind == "try" and self._unreachable_left > 0
+        if is_cut_off and self._dealt:
+            self._unreachable_left -= 1
+            is_cut_off = self._unreachable_left > 0
+        extra: dict[str, Any] = {"ledger_path": f"file://{self._folder}"} if self.plan.memory == "object" else {}
+        if self.plan.http_timeout < 30 and not self.is_dealt:
+            extra["http_timeout"] = self.plan.http_timeout
+        host = self._closed if is_cut_off else self.vendor.base_url
+        connection = {"conn_type": "lipsync", "host": host, "password": KEY, "extra": extra}
+        os.environ["AIRFLOW_CONN_LIPSYNC_DEFAULT"] = json.dumps(connection)
+
+    def _start(self, process: Process, ticket: Ticket) -> None:
+        self._tell(
+            Started,
+            kind=process.kind,
+            try_number=ticket.try_number,
+            max_tries=ticket.max_tries,
+            knows_job=ticket.resume is not None and "job_id" in ticket.resume[1],
+            cleared=ticket.cleared,
+            inputs=self.persons.inputs,
+            on_clear=self.plan.on_clear,
+            on_ambiguous_submit=self.persons.on_ambiguous_submit,
+            on_changed_input=self.persons.on_changed_input,
+            resume_job_id=self.persons.resume_job_id,
+        )
+
+    def memory_fault(self, what: str, *, has_succeeded: bool) -> MemoryFault:
+        """Return what is wrong with a write."""
+        if has_succeeded and self.plan.end_refused:
+            return MemoryFault.REFUSED
+        hits = {Fault.INTENT: ("intent",), Fault.ID: ("id", "id of another process")}
+        if what not in hits.get(self.plan.cell.fault, ()) or self._memory_faults_left == 0:
+            return MemoryFault.NONE
+        self._memory_faults_left -= 1
+        self.note_dealt(self.plan.cell.fault)
+        return self.plan.memory_fault
+
+    # A triggerer.
+
+    def _trigger(self) -> None:
+        fate = Trigger.FIRES if self._needs_trigger() else _next(self._triggers, Trigger.FIRES)
+        if fate is not Trigger.FIRES:
+            self._tell(Told, what=f"trigger: {fate.value}")
+            self._boundary.now = max(self._boundary.now, self.airflow.deferred.trigger.deadline) + _BACKSTOP
+            self.airflow.lose_trigger(timed_out=fate is Trigger.TIMED_OUT)
+            return
+        event = self._run_trigger()
+        if event is not None and event["status"] == "timeout":
+            self.note_dealt(Fault.NEVER_ENDS)
+        if event is None:
+            self._after_triggerer()
+        elif self.armed is not None and self.armed.point is Death.RACE:
+            self.hit(Death.RACE)
+            self._tell(Told, what="taken for dead as it came back")
+            self.airflow.race()
+        else:
+            self.airflow.fire(event)
+
+    def _needs_trigger(self) -> bool:
+        """Whether it must fire: nothing else goes wrong before the cell has happened, nor instead of what is armed."""
+        return self.is_pending or (
+            self.armed is not None and self.armed.point in (Death.RACE, Death.ON_RESUME, Death.WAITING)
+        )
+
+    def _after_triggerer(self) -> None:
+        """The triggerer died, and the task stays deferred: another one takes it up, or somebody clears it."""
+        way = self.plan.cell.way if self.way is None else _next(self._ways, Way.RETRY)
+        if way is Way.CLEAR:
+            trigger = self.airflow.deferred.trigger
+            self.clear()
+            self._run_in_triggerer(trigger.on_kill)
+        elif self.way is None:
+            self.armed = Misfortune(self.plan.follow_up)
+
+    def _run_trigger(self) -> dict[str, Any] | None:
+        path, arguments = self.airflow.deferred.trigger.serialize()
+        assert path.endswith(f".{LipsyncJobTrigger.__name__}")
+        trigger = LipsyncJobTrigger(**json.loads(json.dumps(arguments)))
+
+        async def first_event() -> Any:
+            return [event.payload async for event in trigger.run()]
+
+        events = self._run_in_triggerer(first_event)
+        return None if events is None else json.loads(json.dumps(events[0]))
+
+    def _run_in_triggerer(self, work: Callable[[], Any]) -> Any:
+        process = self._boundary.process = Process(self, kind="trigger")
+        self._tell(Started, kind="trigger")
+        self._connect(process)
+        try:
+            return asyncio.run(work())
+        except Killed:
+            return None
+        finally:
+            self._boundary.process = None
+
+    def _tell(self, kind: Any, /, **told: Any) -> None:
+        self.story.add(kind(process=self._numbers, **told))
+
+
+def _next(items: Iterator[Item], usual: Any) -> Any:
+    return next(items, usual)

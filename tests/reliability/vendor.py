@@ -1,0 +1,111 @@
+"""The vendor of a schedule: the sandbox, a fault plan, and jobs that end when they were looked at often enough."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import select
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+__all__ = ["KEY", "Vendor", "start_sandbox"]
+
+KEY = "sk_schedules"
+_START_DEADLINE = 30.0  # seconds
+
+# Every job waits to be told that it has ended, so that nothing hangs on the speed of a machine.
+_WAITS: Mapping[str, Any] = {"fault": "never_ends"}
+
+
+@contextmanager
+def start_sandbox() -> Iterator[str]:
+    """Start a sandbox whose videos are canned, as a process of its own, and give its URL.
+
+    In a thread of this process it would share Python's lock with the tests, and both would be slower.
+    """
+    command = [sys.executable, "-m", "airflow_provider_lipsync.sandbox", "--canned", "--port", "0", "--key", KEY]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        try:
+            assert process.stdout is not None
+            readable, _, _ = select.select([process.stdout], [], [], _START_DEADLINE)
+            assert readable, "the sandbox said nothing"
+            yield next(word for word in process.stdout.readline().split() if word.startswith("http://"))
+        finally:
+            process.terminate()
+
+
+class Vendor:
+    """One sandbox for many schedules.
+
+    :param base_url: root of its API.
+    """
+
+    def __init__(self, base_url: str) -> None:
+        self.base_url = base_url
+        host, _, port = base_url.removeprefix("http://").partition("/")[0].partition(":")
+        self._connection = http.client.HTTPConnection(host, int(port), timeout=30)
+        self._looks: Counter[str] = Counter()
+        self._ends: Sequence[tuple[int, str]] = ()
+        self._known: list[str] = []
+
+    def begin(self, rules: Sequence[Mapping[str, Any]], *, ends: Sequence[tuple[int, str]]) -> None:
+        """Forget everything.
+
+        :param rules: what goes wrong, as the sandbox's fault plan has it.
+        :param ends: of each job that is looked at, in turn: at which look it has ended, and as what; the last one for
+            all that follow.
+        """
+        self._control("POST", "/reset")
+        self._control("PUT", "/faults", {"faults": [*rules, _WAITS]})
+        self._looks.clear()
+        self._ends, self._known = ends, []
+
+    def ledger(self) -> list[dict[str, Any]]:
+        """Return every accepted submit, oldest first."""
+        submits: list[dict[str, Any]] = self._control("GET", "/ledger")["submits"]
+        return submits
+
+    def new_jobs(self) -> list[dict[str, Any]]:
+        """Return the jobs that were charged since this was last asked for."""
+        new = [entry for entry in self.ledger() if entry["job_id"] not in self._known]
+        self._known += [entry["job_id"] for entry in new]
+        return new
+
+    def fired(self) -> int:
+        """Return how often the rules of :meth:`begin` hit."""
+        rules = self._control("GET", "/faults")["faults"]
+        return sum(rule["fired"] for rule in rules[:-1])
+
+    def look_at(self, job_id: str) -> str | None:
+        """Count a look at a job that is about to be taken, and return what the job ends as now; None = it does not."""
+        if job_id not in self._known:
+            return None
+        self._looks[job_id] += 1
+        looks, status = self._ends[min(list(self._looks).index(job_id), len(self._ends) - 1)]
+        if self._looks[job_id] != looks:
+            return None
+        self._control("POST", f"/jobs/{job_id}/finish", {"status": status})
+        return status
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _control(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        content = None if body is None else json.dumps(body)
+        headers = {} if content is None else {"Content-Type": "application/json"}
+        for attempt in (1, 2):
+            try:
+                self._connection.request(method, f"/sandbox{path}", content, headers)
+                answer = self._connection.getresponse()
+                came: dict[str, Any] = json.loads(answer.read())
+                break
+            except (http.client.HTTPException, ConnectionError):  # it was idle for too long
+                self._connection.close()
+                if attempt == 2:
+                    raise
+        assert answer.status == 200, (answer.status, came)
+        return came
