@@ -39,7 +39,7 @@ def is_recorded_as_success(ti: Any) -> bool:
 
     :param ti: the task instance of a task's context.
     """
-    found = ti.get_task_states(
-        dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=getattr(ti, "map_index", -1)
-    )
-    return list(found.get(ti.run_id, {}).values()) == ["success"]
+    map_index = getattr(ti, "map_index", -1)
+    found = ti.get_task_states(dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=map_index)
+    name = ti.task_id if map_index < 0 else f"{ti.task_id}_{map_index}"
+    return bool(found.get(ti.run_id, {}).get(name) == "success")

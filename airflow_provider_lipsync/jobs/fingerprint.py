@@ -78,13 +78,24 @@ def without_signature(url: str) -> str:
 
 
 def _unsigned(value: Any) -> Any:
-    return without_signature(value) if isinstance(value, str) else value
+    """Return a value of JSON with its URLs unsigned, and its keys as JSON writes them."""
+    match value:
+        case str():
+            return without_signature(value)
+        case list() | tuple():
+            return [_unsigned(item) for item in value]
+        case Mapping():
+            return {str(name): _unsigned(item) for name, item in value.items()}
+        case _:
+            return value
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= _NAME else f"{name[: _NAME - 9]}~{_digest(name)[:8]}"
+    if name.isascii() and len(name) <= _NAME:
+        return name
+    return f"{ascii(name)[1 : _NAME - 8]}~{_digest(name)[:8]}"
 
 
 def _digest(value: Any) -> str:
-    text = json.dumps(value, sort_keys=True, ensure_ascii=True, default=str)
+    text = json.dumps(value, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]

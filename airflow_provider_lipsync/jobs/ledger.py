@@ -6,16 +6,19 @@ an id knows that a job may have been bought, and one that finds an id need not b
 
 from __future__ import annotations
 
+import re
+import signal
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Protocol
 
 from airflow_provider_lipsync.exceptions import LipsyncLedgerUnavailable
 
-__all__ = ["Generation", "Ledger", "Memory", "Record", "State"]
+__all__ = ["Generation", "Ledger", "Memory", "Record", "State", "unhurried"]
 
 _ATTEMPTS = 6  # at writing an id that was paid for
 _FIRST_PAUSE = 0.25  # seconds, doubled each time: some 8 s in all
@@ -137,7 +140,9 @@ class Ledger:
         self, memory: Memory, *, generation: Generation, log: Any, sleep: Callable[[float], None] = time.sleep
     ) -> None:
         self.generation = generation
+        self.knows_id = True  # False where the id of the last purchase could not be written
         self._memory, self._log, self._sleep = memory, log, sleep
+        self._last: Record | None = None  # what was read or written last
 
     @property
     def place(self) -> str:
@@ -151,9 +156,11 @@ class Ledger:
         """
         try:
             found = self._memory.load()
-            return None if found is None else Record.from_json(found)
+            record = None if found is None else Record.from_json(found)
         except Exception as error:
             raise self._unavailable("read", error) from error
+        self._last = record or self._last
+        return record
 
     def intend(self, *, endpoint: str, fingerprint: Mapping[str, str], now: float) -> Record:
         """Write that a submit is about to leave, and see that it was written.
@@ -183,6 +190,7 @@ class Ledger:
             self._memory.save(renewed.as_json())
         except Exception as error:
             raise self._unavailable("written", error) from error
+        self._last = renewed
         return renewed
 
     def bought(self, record: Record, job_id: str) -> None:
@@ -195,6 +203,7 @@ class Ledger:
         if self._is_taken_over(known):
             self._tell_unwritten(known, "a later try has written its own record")
             return
+        self._last = known
         ending = self._patiently(known)
         if ending is not None:
             raise ending
@@ -208,16 +217,25 @@ class Ledger:
         self._mark(replace(record, note=why))
 
     def ended(self, state: State, job_id: str) -> None:
-        """Write that the job failed or was delivered, if it is still the job of this record."""
+        """Write that the job failed or was delivered, if it is still the job of this record.
+
+        Also where the record is gone by then: Airflow's ``[state_store] clear_on_success`` empties the store.
+        """
+        known = self._last
         try:
-            record = self.read()
+            record = self.read() or known
         except LipsyncLedgerUnavailable as error:
             self._log.warning("The ledger could not be told that job %s is %s: %s", job_id, state.value, error.message)
             return
+        if record is not None and known is not None and record.nonce == known.nonce:
+            record = replace(record, job_id=record.job_id or known.job_id)  # it may not have been writable before
         if record is not None and record.job_id == job_id and record.state is not state:
             self._mark(replace(record, state=state, generation=self.generation))
 
     def _mark(self, record: Record) -> None:
+        if self._is_taken_over(record):
+            self._log.warning("The ledger (%s) belongs to a later try by now: nothing was written.", self.place)
+            return
         try:
             self._memory.save(record.as_json())
         except Exception as error:  # noqa: BLE001 - what it says is not worth a failed task; the next try looks anew
@@ -251,6 +269,7 @@ class Ledger:
         return standing is not None and standing.nonce != record.nonce
 
     def _tell_unwritten(self, record: Record, why: str) -> None:
+        self.knows_id = False
         self._log.error(
             "The id of job %s could not be written to the ledger (%s): %s. Keep it: if this try dies, the next one "
             "needs resume_job_id=%r, or it will not know the job.",
@@ -261,10 +280,22 @@ class Ledger:
         )
 
     def _unavailable(self, what: str, error: Exception) -> LipsyncLedgerUnavailable:
-        return LipsyncLedgerUnavailable(
-            f"the ledger ({self.place}) could not be {what}: {_words(error)}. Nothing was sent."
-        )
+        return LipsyncLedgerUnavailable(f"the ledger ({self.place}) could not be {what}: {_words(error)}")
+
+
+@contextmanager
+def unhurried() -> Iterator[None]:
+    """Hold back the alarm of ``execution_timeout`` until the block ends: an id that came must be written down first."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _words(error: BaseException | None) -> str:
-    return f"{type(error).__name__}: {str(error)[:_LONGEST_NOTE]}"
+    """Return an error's words without the query strings in them, which may be signatures."""
+    return f"{type(error).__name__}: {re.sub(r'[?][^ ]*', '?…', str(error))[:_LONGEST_NOTE]}"

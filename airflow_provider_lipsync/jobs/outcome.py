@@ -133,25 +133,35 @@ def as_submit_error(error: LipsyncError, *, resubmits: bool = False) -> LipsyncE
     return as_task_error(error, AirflowFailException if hopeless else AirflowException)
 
 
-def as_wait_error(error: LipsyncError, *, is_remembered: bool) -> LipsyncError:
+def as_wait_error(error: LipsyncError, *, next_try: str) -> LipsyncError:
     """Return what an operator raises when a bought job did not end well, or could not be seen: all are retried.
 
-    :param is_remembered: whether the next try will know the job.
+    :param next_try: what a retry or clear will do about the job.
     """
-    if error.job_id and not isinstance(error, LipsyncJobFailed):
-        again = "a retry or clear waits on for this job" if is_remembered else "the next try cannot know this job"
-        error.next_step = f"{again}; LipsyncJobSensor(job=id), or resume_job_id, fetches it for nothing, too"
-        if isinstance(error, LipsyncKeyRefused):
-            error.next_step = f"correct the API key in the Airflow connection; {error.next_step}"
-        elif isinstance(error, LipsyncUnknownJob):
-            error.next_step = f"check that the connection's key is the one that bought it; {error.next_step}"
+    if error.job_id and isinstance(error, LipsyncJobFailed):
+        if not next_try.endswith("waits on for this job"):
+            error.next_step = f"mend what the vendor names; {next_try}"
+    elif error.job_id:
+        free = "LipsyncJobSensor(job=id), or resume_job_id, fetches it for nothing, too"
+        error.next_step = f"{_FIRST_STEP.get(type(error), '')}{next_try}; {free}"
     return as_task_error(error, AirflowException)
+
+
+_FIRST_STEP: dict[type[LipsyncError], str] = {
+    LipsyncKeyRefused: "correct the API key in the Airflow connection; ",
+    LipsyncUnknownJob: (
+        "check the id, and that the connection's key is the one that bought the job; if it is lost for good, a clear "
+        'with on_clear="resubmit" buys a new one; '
+    ),
+}
 
 
 def as_sensor_error(error: LipsyncError) -> LipsyncError:
     """Return what a sensor or transfer raises: a job that failed stays failed, however often it is looked at."""
     if isinstance(error, LipsyncJobTimeout):
         return as_task_error(error, AirflowSensorTimeout)
+    if type(error) is LipsyncJobFailed and error.next_step == LipsyncJobFailed.default_next:
+        error.next_step = "mend what the vendor names, then clear the task that bought this job (this one buys nothing)"
     hopeless = isinstance(error, LipsyncJobFailed | LipsyncBadInput)
     return as_task_error(error, AirflowFailException if hopeless else AirflowException)
 

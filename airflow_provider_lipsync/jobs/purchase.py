@@ -9,13 +9,15 @@ from typing import Any
 
 from airflow_provider_lipsync.api.models import Endpoint, Job, JobStatus, SubmitRequest
 from airflow_provider_lipsync.exceptions import (
+    Charged,
     LipsyncError,
+    LipsyncLedgerUnavailable,
     LipsyncPollFault,
     LipsyncSubmitUncertain,
     LipsyncUnknownJob,
 )
 from airflow_provider_lipsync.jobs.fingerprint import fingerprint
-from airflow_provider_lipsync.jobs.ledger import Ledger, Record, State
+from airflow_provider_lipsync.jobs.ledger import Ledger, Record, State, unhurried
 from airflow_provider_lipsync.jobs.policy import Action, Plan, Wishes, plan_try
 from airflow_provider_lipsync.jobs.wording import ambiguous, changed_input, forgotten, moment, uncertain
 
@@ -72,7 +74,7 @@ class Purchase:
             return self._adopt(resume_job_id, request.endpoint)
         if self.ledger is None:
             return self._buy_without_memory(request)
-        record, marks = self.ledger.read(), fingerprint(request)
+        record, marks = self._read(self.ledger), fingerprint(request)
         plan = plan_try(record, generation=self.ledger.generation, fingerprint=marks, wishes=self.wishes)
         if record is None or plan.action is Action.BUY:
             self._tell_purchase(record, plan)
@@ -81,38 +83,46 @@ class Purchase:
             raise uncertain(record)
         return self._continue(self.ledger, record, plan) or self._buy(self.ledger, request, marks)
 
+    def _read(self, ledger: Ledger) -> Record | None:
+        try:
+            return ledger.read()
+        except LipsyncLedgerUnavailable as error:
+            raise LipsyncLedgerUnavailable(f"{error.message}. Nothing was sent.") from error.__cause__
+
     def _continue(self, ledger: Ledger, record: Record, plan: Plan) -> Held | None:
         """Return the job of an earlier try; None if the vendor says that it failed."""
         job_id = record.job_id or ""
-        seen = self._seen(job_id)
+        found = self._look_at(job_id)
+        seen = found if isinstance(found, Job) else _unseen(job_id)
         if seen.status is JobStatus.FAILED:
             self.log.warning(
                 "Job %s of an earlier try failed (%s): buying a new one.", job_id, seen.error or "no words"
             )
             return None
         if plan.action is Action.REFUSE:
+            if isinstance(found, LipsyncError):
+                raise found  # it may have failed: then this try may buy
             raise changed_input(job_id, plan.changed, seen)
         if record.generation != ledger.generation:
-            ledger.renew(record)
+            self._renew(ledger, record)
         self.log.info(
             "Re-attaching to job %s, which an earlier try bought at %s: nothing is bought, nothing new is charged. "
-            "At the vendor it is %r.%s",
+            "At the vendor it is %s.%s",
             job_id,
             moment(record.submitted_at),
-            seen.raw_status,
+            repr(seen.raw_status) if isinstance(found, Job) else "(not seen)",
             f" What was asked for differs now in {', '.join(plan.changed)}." if plan.changed else "",
         )
         return Held(job=seen, deadline=self._deadline(record.submitted_at))
 
     def _adopt(self, job_id: str, endpoint: Endpoint) -> Held:
-        """Take a job that a person named; nothing is bought."""
-        seen = self.look(job_id)
-        if isinstance(seen, LipsyncError) and not isinstance(seen, LipsyncPollFault):
-            raise seen
+        """Take a job that a person named, once it was seen: a slip of the pen must not replace what is known."""
+        job = self.look(job_id)
+        if isinstance(job, LipsyncError):
+            raise job
         submitted_at = self.now()
         if self.ledger is not None:
             submitted_at = self._record_of_adopted(self.ledger, job_id, endpoint).submitted_at
-        job = seen if isinstance(seen, Job) else _unseen(job_id)
         self.log.info(
             "Waiting for job %s, given as resume_job_id: nothing is bought. At the vendor it is %r.",
             job_id,
@@ -136,7 +146,10 @@ class Purchase:
         return ledger.renew(adopted)
 
     def _buy(self, ledger: Ledger, request: SubmitRequest, marks: Mapping[str, str]) -> Held:
-        record = ledger.intend(endpoint=request.endpoint.value, fingerprint=marks, now=self.now())
+        try:
+            record = ledger.intend(endpoint=request.endpoint.value, fingerprint=marks, now=self.now())
+        except LipsyncLedgerUnavailable as error:
+            raise LipsyncLedgerUnavailable(f"{error.message}. Nothing was sent.") from error.__cause__
         try:
             job = self.submit(request)
         except LipsyncSubmitUncertain as error:
@@ -146,8 +159,9 @@ class Purchase:
             ledger.refused(record, error.message)
             raise
         deadline = record.submitted_at + self.job_timeout
-        self._tell_bought(job, request, deadline)
-        ledger.bought(record, job.id)
+        with unhurried():
+            self._tell_bought(job, request, deadline)
+            ledger.bought(record, job.id)
         return Held(job=job, deadline=deadline, is_new=True)
 
     def _buy_without_memory(self, request: SubmitRequest) -> Held:
@@ -165,15 +179,23 @@ class Purchase:
         self._tell_bought(job, request, submitted_at + self.job_timeout)
         return Held(job=job, deadline=submitted_at + self.job_timeout, is_new=True)
 
-    def _seen(self, job_id: str) -> Job:
-        """Return the job; one that cannot be seen now is taken to go on. A refused key is raised."""
+    def _look_at(self, job_id: str) -> Job | LipsyncError:
+        """Return the job, or why it cannot be seen now, which says nothing about it. A refused key is raised."""
         seen = self.look(job_id)
         if isinstance(seen, Job):
             return seen
         if not isinstance(seen, LipsyncPollFault | LipsyncUnknownJob):
             raise seen
         self.log.warning("The look at job %s did not work: %s. This says nothing about the job.", job_id, seen.message)
-        return _unseen(job_id)
+        return seen
+
+    def _renew(self, ledger: Ledger, record: Record) -> None:
+        try:
+            ledger.renew(record)
+        except LipsyncLedgerUnavailable as error:
+            raise LipsyncLedgerUnavailable(
+                f"{error.message}. The job goes on.", job_id=record.job_id, charged=Charged.YES
+            ) from error.__cause__
 
     def _deadline(self, submitted_at: float) -> float:
         return max(submitted_at + self.job_timeout, self.now() + self.job_timeout * _SHARE_OF_TIMEOUT)

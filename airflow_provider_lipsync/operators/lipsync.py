@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -66,7 +67,7 @@ class _LipsyncOperator(RememberingTask, JobInputs, BaseOperator):
     :param on_ambiguous_submit: what to do where an earlier submit may have been charged and its id is not known: None
         fails and asks a person, ``resubmit`` buys, and may so pay twice.
     :param on_clear: what a clear does: ``auto`` buys what was delivered or failed and re-attaches to what was not
-        delivered, ``resubmit`` always buys, ``reuse`` never buys what was delivered.
+        delivered, ``resubmit`` always buys, ``reuse`` never buys what was delivered (other inputs were not).
     :param on_changed_input: what a retry does whose inputs are not those of the job that is not delivered yet:
         ``fail``, ``reattach`` (take that job all the same; a clear, too), or ``resubmit`` (buy).
     :param resume_job_id: a job that you found at the vendor, to wait for it and buy nothing; empty = none.
@@ -165,8 +166,8 @@ class _LipsyncOperator(RememberingTask, JobInputs, BaseOperator):
         return self._first_look(held.job.id)
 
     def _submit(self, request: SubmitRequest) -> Job:
-        if self._killed:
-            raise LipsyncError("the task was ended from outside before anything was sent", charged=Charged.NO)
+        self._check_alive()
+        self.hook.pause = self._pause
         try:
             job = self.hook.client.submit(request)
         except AirflowTaskTimeout:
@@ -174,6 +175,15 @@ class _LipsyncOperator(RememberingTask, JobInputs, BaseOperator):
             raise LipsyncSubmitUncertain(message) from None
         self._note_job(job.id)
         return job
+
+    def _pause(self, seconds: float) -> None:
+        """Wait before a submit that was refused is sent again; by then the task may have been ended."""
+        time.sleep(seconds)
+        self._check_alive()
+
+    def _check_alive(self) -> None:
+        if self._killed:
+            raise LipsyncError("the task was ended from outside before anything was bought", charged=Charged.NO)
 
     def _look_for_purchase(self, job_id: str) -> Job | LipsyncError:
         try:

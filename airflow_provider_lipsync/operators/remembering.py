@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException
@@ -13,6 +14,7 @@ from airflow_provider_lipsync.exceptions import (
     LipsyncBadInput,
     LipsyncError,
     LipsyncJobFailed,
+    LipsyncLedgerUnavailable,
     LipsyncUnknownJob,
 )
 from airflow_provider_lipsync.jobs.ledger import Generation, Ledger, State
@@ -43,12 +45,16 @@ class RememberingTask(JobTask):
     _job_id: str | None = None
     _handed_on: str | None = None
     _killed = False
+    _teller: threading.Thread | None = None
+    resume_job_id: Any
 
     def execute_complete(
         self, context: Context, event: Any = None, job_id: str | None = None, deadline: float | None = None
     ) -> LipsyncResult:
         """Come back from the trigger; see :meth:`JobTask.execute_complete`."""
         self._remember(context, job_id)
+        if isinstance(event, dict) and event.get("status") in ("completed", "failed"):
+            self._job_id = None  # it does not run on: a kill has nothing to tell
         return super().execute_complete(context, event, job_id, deadline)
 
     def on_kill(self) -> None:
@@ -56,8 +62,9 @@ class RememberingTask(JobTask):
         if self._killed:
             return
         self._killed = True
-        if self._job_id:
-            self._tell_of_kill(self._job_id)
+        if self._job_id:  # not from here: this is a signal handler, and the log may be locked by what it interrupts
+            self._teller = threading.Thread(target=self._tell_of_kill, args=(self._job_id,), daemon=True)
+            self._teller.start()
 
     def _note_job(self, job_id: str) -> None:
         """Note the job that was just bought; a kill may have come while its submit was on the way."""
@@ -67,9 +74,9 @@ class RememberingTask(JobTask):
 
     def _tell_of_kill(self, job_id: str) -> None:
         self.log.warning(
-            "The task was ended from outside. Job %s has no cancel: it runs on at the vendor and stays charged. "
-            "A retry or clear waits on for it.",
+            "The task was ended from outside. Job %s has no cancel: it runs on at the vendor and stays charged. %s.",
             job_id,
+            self._whats_next().capitalize(),
         )
 
     def record_delivery(self, context: Context) -> None:
@@ -101,8 +108,9 @@ class RememberingTask(JobTask):
             record = self._ledger.read() if self._ledger and job_id else None
             if self._ledger and record and job_id and record.state is State.INTENT:
                 self._ledger.bought(record, job_id)
-        except LipsyncError as error:
-            self.log.warning("The ledger could not be read; going on with job %s. %s", job_id, error.message)
+        except Exception as error:  # noqa: BLE001 - a connection that is gone, a storage library: whatever it was
+            words = error.message if isinstance(error, LipsyncError) else f"{type(error).__name__}: {error}"
+            self.log.warning("The ledger could not be read; going on with job %s. %s", job_id, words)
 
     def _hand_on(self, job: Job) -> LipsyncResult:
         try:
@@ -115,7 +123,11 @@ class RememberingTask(JobTask):
         return result
 
     def _known_job_id(self, context: Context) -> str:
-        record = self._ledger.read() if self._ledger else None
+        try:
+            record = self._ledger.read() if self._ledger else None
+        except LipsyncLedgerUnavailable as error:
+            self.log.warning("%s; looking for the id in XCom.", error.message)
+            record = None
         if record is not None and record.job_id:
             return record.job_id
         ti = context["ti"]
@@ -131,4 +143,12 @@ class RememberingTask(JobTask):
     def _wait_error(self, error: LipsyncError) -> LipsyncError:
         if isinstance(error, AirflowFailException):
             return error
-        return as_wait_error(error, is_remembered=self._ledger is not None)
+        return as_wait_error(error, next_try=self._whats_next())
+
+    def _whats_next(self) -> str:
+        """Return what a retry or clear will do about the job."""
+        if self.resume_job_id:
+            return "a retry or clear looks at the job of resume_job_id again, as long as that is set"
+        if self._ledger is None or not self._ledger.knows_id:
+            return "the next try cannot know this job: it will refuse to buy, and ask"
+        return "a retry or clear waits on for this job"

@@ -83,13 +83,16 @@ class LipsyncJobTrigger(BaseTrigger):
         hook = LipsyncHook(lipsync_conn_id=self.lipsync_conn_id)
         try:
             seen = await self._act(Look(), hook)
+        except Exception as error:  # noqa: BLE001 - whatever it was, there is something to tell
+            self.log.info("The job could not be looked at: %s: %s", type(error).__name__, error)
+            seen = None
         finally:
             await hook.aclose()
         if isinstance(seen, Job) and seen.status.is_terminal:
             return
         self.log.warning(
             "The task was ended or cleared from outside. Job %s has no cancel: it runs on at the vendor and stays "
-            "charged. A retry or clear waits on for it.",
+            "charged. Its record is kept for the next try.",
             self.job_id,
         )
 

@@ -66,7 +66,7 @@ def test_a_retry_policy_sees_the_errors_of_operator_and_sensor(tell: Tell) -> No
 
 def test_the_classes_of_a_task_are_made_once_and_keep_everything() -> None:
     error = LipsyncKeyRefused("no", status=401, job_id=JOB_ID, vendor_message="words", retry_after=3.0)
-    first, second = (as_wait_error(error, is_remembered=True) for _ in range(2))
+    first, second = (as_wait_error(error, next_try="waits") for _ in range(2))
     assert type(first) is type(second)
     assert (first.details(), str(first)) == (error.details(), str(error))
     assert type(first) is not type(as_submit_error(error))

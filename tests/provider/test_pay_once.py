@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from airflow_provider_lipsync.exceptions import (
     LipsyncKeyRefused,
     LipsyncLedgerUnavailable,
     LipsyncMisconfigured,
+    LipsyncPollFault,
     LipsyncRateLimited,
     LipsyncSubmitUncertain,
     LipsyncUnknownJob,
@@ -247,6 +249,24 @@ def test_a_resume_job_id_that_the_vendor_does_not_know_is_told_at_once(tell: Tel
     assert len(server.requests) == 1
 
 
+def test_a_resume_job_id_that_cannot_be_seen_replaces_nothing(tell: Tell) -> None:
+    server, tries = tell(accepted(), *[answer(200, "<html>")] * 2, completed()), Tries()
+    die_before_waiting(tries.next())
+    with pytest.raises(LipsyncPollFault):
+        render(resume_job_id="a-slip-of-the-pen").execute(tries.next())
+    assert run_task(render(), tries.next())["job_id"] == JOB_ID
+    assert posts(server) == 1
+
+
+def test_a_retry_with_other_inputs_that_cannot_see_the_job_is_retried(tell: Tell) -> None:
+    server, tries = tell(accepted(), answer(200, "<html>")), Tries()
+    die_before_waiting(tries.next())
+    with pytest.raises(LipsyncPollFault) as caught:
+        render(seed=3).execute(tries.next())
+    assert not isinstance(caught.value, AirflowFailException)
+    assert posts(server) == 1
+
+
 def test_adopting_gives_up_another_job_only_aloud(tell: Tell, capfd: pytest.CaptureFixture[str]) -> None:
     server, tries = tell(accepted(), completed_again()), Tries()
     die_before_waiting(tries.next())
@@ -459,6 +479,7 @@ def test_a_folder_for_the_ledger_remembers_on_any_airflow(
     tell: Tell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cleared: bool, store: Any
 ) -> None:
     server, tries = tell(accepted(), completed()), Tries(store=store)
+    (tmp_path / "ledger").mkdir()
     with_ledger = connection(server.url, ledger_path=f"file://{tmp_path}/ledger")
     monkeypatch.setenv("AIRFLOW_CONN_LIPSYNC_DEFAULT", with_ledger)
     die_before_waiting(tries.next())
@@ -493,6 +514,7 @@ def test_a_kill_says_once_that_the_job_runs_on(tell: Tell, capfd: pytest.Capture
         task.execute(Tries().next())
     task.on_kill()
     task.on_kill()
+    task._teller.join()
     assert capfd.readouterr().out.count(f"Job {JOB_ID} has no cancel: it runs on at the vendor and stays charged") == 1
 
 
@@ -557,10 +579,45 @@ def test_a_deferred_task_that_is_ended_says_that_its_job_runs_on(
     assert {request.split(b" ")[0] for request in server.requests} == {b"GET"}
 
 
-def test_a_deferred_task_whose_connection_is_gone_can_be_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AIRFLOW_CONN_LIPSYNC_DEFAULT", '{"conn_type": "lipsync"}')
-    trigger = LipsyncJobTrigger(job_id=JOB_ID, lipsync_conn_id="lipsync_default", poll_interval=1, deadline=2e9)
+def test_a_deferred_task_whose_connection_is_gone_can_be_ended(capfd: pytest.CaptureFixture[str]) -> None:
+    trigger = LipsyncJobTrigger(job_id=JOB_ID, lipsync_conn_id="lipsync_nowhere", poll_interval=1, deadline=2e9)
     asyncio.run(trigger.on_kill())
+    assert f"Job {JOB_ID} has no cancel" in capfd.readouterr().out
+
+
+def test_a_finished_video_is_handed_on_although_the_connection_is_gone() -> None:
+    job_done = {"id": JOB_ID, "status": "completed", "output": "https://vendor.example/result.mp4"}
+    event = {"status": "completed", "job_id": JOB_ID, "job": job_done}
+    task = render(lipsync_conn_id="lipsync_nowhere")
+    assert task.execute_complete(Tries().next(), event, job_id=JOB_ID)["status"] == "completed"
+
+
+def test_a_task_that_is_killed_while_it_waits_to_submit_again_does_not_buy(tell: Tell) -> None:
+    task = render()
+
+    def refuse_after_the_kill(connection: Any) -> None:
+        task.on_kill()
+        answer(429, headers={"Retry-After": "0"})(connection)
+
+    server, tries = tell(refuse_after_the_kill, accepted(), completed()), Tries()
+    with pytest.raises(AirflowException, match="charged: no"):
+        task.execute(tries.next())
+    assert posts(server) == 1
+    assert run_task(render(), tries.next(cleared=True))["status"] == "completed"
+
+
+@pytest.mark.parametrize(
+    ("changes", "store", "words"),
+    [
+        pytest.param({}, FakeStateStore(), "then clear the task (that buys a new job)", id="remembered"),
+        pytest.param({}, None, "the next try cannot know this job: it will refuse to buy", id="no memory"),
+        pytest.param({"resume_job_id": JOB_ID}, FakeStateStore(), "looks at the job of resume_job_id", id="given"),
+    ],
+)
+def test_who_is_on_call_reads_what_the_next_try_will_do(tell: Tell, changes: Any, store: Any, words: str) -> None:
+    tell(*([] if changes else [accepted()]), failed())
+    with pytest.raises(LipsyncJobFailed, match=re.escape(words)):
+        run_task(render(**changes), Tries(store=store).next())
 
 
 # What the operator shows of itself.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -212,5 +213,16 @@ def test_a_request_of_any_size_leaves_a_small_mark() -> None:
     extra = {f"{'field' * 30}-{number}": "x" * 5000 for number in range(300)}
     marks = fingerprint(asked(extra_form_state=extra))
     assert len(str(record(State.INTENT, fingerprint=marks).as_json())) < 3000
+    foreign = fingerprint(asked(extra_form_state={f"{number:02}{'字' * 40}": 1 for number in range(30)}))
+    assert len(json.dumps(record(State.INTENT, fingerprint=foreign).as_json())) < 3000
     last = sorted(extra)[-1]
     assert changed_fields(marks, fingerprint(asked(extra_form_state=extra | {last: "y"}))) == ("(further fields)",)
+
+
+def test_what_lies_deeper_is_compared_as_well() -> None:
+    def marks(signature: str, key: Any) -> dict[str, str]:
+        url = f"https://b.s3.amazonaws.com/v?X-Amz-Signature={signature}"
+        return fingerprint(asked(extra_form_state={"clips": [{"url": url, key: 1, "b": 2}]}))
+
+    assert marks("1", 1) == marks("2", 1) == marks("1", "1")
+    assert marks("1", 1) != marks("1", 2)

@@ -55,9 +55,11 @@ class Airflow:
     """One task instance, alone in its run but for one other task.
 
     :param retries: of the DAG as it is written now.
+    :param empties_store: ``[state_store] clear_on_success``.
     """
 
     retries: int = 0
+    empties_store: bool = False
     max_tries: int = 0
     try_number: int = 0
     clear_number: int = 0
@@ -106,6 +108,8 @@ class Airflow:
         if not self.takes_end(ticket):
             return False
         self.state = State.SUCCESS
+        if self.empties_store:
+            self.store.rows.clear()
         return True
 
     def defer(self, ticket: Ticket, deferred: Any) -> None:

@@ -37,13 +37,13 @@ _ENDED_WELL = (Death.BEFORE_SUCCESS, Death.BEFORE_CALLBACK)
 def plans(draw: Draw[Any], cell: Cell) -> Plan:
     """Draw a schedule in which a cell happens."""
     shape = _shape(draw, cell)
+    free = {name: draw(strategy) for name, strategy in _FREE.items()} | {"ends": _ends(draw, shape)}
     return Plan(
         cell=cell,
         misfortune=_misfortune(draw, cell, shape),
-        **({"ends": _ends(draw, shape)} | _details(draw, cell, shape)),
+        **(free | _details(draw, cell, shape)),
         **shape,
         **_wishes(draw, cell),
-        **{name: draw(strategy) for name, strategy in _FREE.items()},
     )
 
 
@@ -55,9 +55,10 @@ def _few(items: Strategy) -> Strategy:
     return st.lists(items, max_size=3).map(tuple)
 
 
-# What no cell says anything about.
+# What a cell seldom says anything about.
 _FREE: dict[str, Strategy] = {
     "end_refused": _rarely(True, False),
+    "empties_store": _rarely(True, False),
     "tells_clear_number": _rarely(False, True),
     "signs": st.booleans(),
     "later": _few(
@@ -78,12 +79,13 @@ _FREE: dict[str, Strategy] = {
     "others": _few(st.booleans()),
     "triggers": _few(st.sampled_from([Trigger.FIRES, Trigger.FIRES, Trigger.TIMED_OUT, Trigger.BROKE])),
     "decisions": _few(st.sampled_from(Decision)),
-    "changes": _few(st.booleans()),
+    "changes": st.lists(st.booleans(), max_size=2).map(tuple),
+    "unreadable": _few(_rarely(True, False)),
     "again": _rarely(True, False),
 }
 _YES_OR_NO = st.booleans()
-_MEMORY = st.sampled_from(["store", "store", "object", "none"])
-_LEDGER = st.sampled_from(["store", "store", "object"])
+_MEMORY = st.sampled_from(["store", "store", "store", "object", "both", "none"])
+_LEDGER = st.sampled_from(["store", "store", "object", "both"])
 _WAITS = _rarely(False, True)
 _MANNERS = st.sampled_from([Manner.KILLED, Manner.CLEARED, Manner.MARKED])
 _ON_CLEAR = st.sampled_from(["auto", "auto", "auto", "resubmit", "reuse"])
@@ -195,6 +197,8 @@ def _of_fault(cell: Cell) -> Strategy:
             return _memory_faults([MemoryFault.REFUSED], [30])
         case Fault.ID:  # a pause that the operator outlasts, or an outage that it does not
             return _memory_faults([MemoryFault.REFUSED, MemoryFault.REFUSED, MemoryFault.STORED], [1, 2, 3, 6, 7, 20])
+        case Fault.INPUTS:
+            return st.one_of(st.just({}), _HELD_AND_THEN_CHANGED)
         case _:
             return st.just({})
 
@@ -235,6 +239,10 @@ _FAILED = st.builds(
     st.integers(1, 3),
 )
 _WITHOUT_VIDEO = _FEW_LOOKS.map(lambda looks: _rule(fault="no_output", times=3) | {"ends": ((looks, "completed"),)})
+# The try after a clear re-attaches and is hit, too; the retry that follows is the first with other inputs.
+_HELD_AND_THEN_CHANGED = st.sampled_from([Death.BEFORE_HANDOVER, Death.WAITING, Death.RACE, Death.BEFORE_SUCCESS]).map(
+    lambda point: {"changes": (False, True), "later": (Misfortune(point),), "ways": (Way.RETRY,)}
+)
 
 
 def _passing_looks() -> Strategy:

@@ -18,6 +18,7 @@ from tests.reliability.story import (
     Cleared,
     Delivered,
     Died,
+    Emptied,
     Ended,
     Happened,
     Pushed,
@@ -44,16 +45,21 @@ class _Job:
     """A paid job.
 
     :param inputs: what it was asked for.
-    :param held_since: when the process began that last held it: its buyer, or whoever wrote or handed on its id since.
+    :param holder: the process that last held it: its buyer, or whoever wrote or handed on its id since.
+    :param held_since: when that process began.
+    :param is_told: whether the memory was told, while it took writes, that it is delivered.
     :param settled: why nobody need have it any more; empty = somebody must.
     """
 
     id: str
     inputs: str
+    holder: Started
     held_since: int
+    is_adopted: bool = False
     is_recorded: bool = False
     is_reported: bool = False
     is_delivered: bool = False
+    is_told: bool = False
     delivered_at: int = -1
     status: str = "processing"
     settled: str = ""
@@ -84,9 +90,8 @@ class _Judge:
         self._sent: set[int] = set()
         self._refusals: dict[int, int] = {}
         self._must_doubt: dict[int, list[_Job]] = {}
-        self._must_buy: dict[int, _Job] = {}
+        self._must_buy: dict[int, tuple[_Job, str]] = {}
         self._has_doubt = not story.has_memory
-        self._told: tuple[str, Started] | None = None
 
     def hear(self, place: int, event: Happened) -> None:
         match event:
@@ -117,6 +122,9 @@ class _Judge:
                 self._deliver(place, event)
             case CalledBack():
                 self._call_back(event)
+            case Emptied():
+                for job in self._jobs.values():
+                    job.is_recorded = False
             case Cleared():
                 self._clears.append(place)
             case _:
@@ -144,19 +152,28 @@ class _Judge:
                 job.settled = "another was named by a person"
         if process.resume_job_id is not None:
             named = self._jobs[process.resume_job_id]
-            named.settled = ""
+            named.settled, named.is_adopted = "", True
             return
         owed = [job for job in self._jobs.values() if job.is_owed and not job.is_recorded]
         self._must_doubt[process.process] = [job for job in owed if not self._wish(process, job)]
         self._note_wanted(process)
 
     def _note_wanted(self, process: Started) -> None:
-        """A clear of what was delivered means that a person wants another, if it can be told from a retry at all."""
-        if self._told is None or not process.cleared or process.on_clear == "reuse":
-            return
-        job, teller = self._jobs[self._told[0]], self._told[1]
-        if process.max_tries != teller.max_tries:
-            self._must_buy[process.process] = job
+        """After a failure another must be bought; a clear of what was delivered, or with other inputs, wants one, too.
+
+        Where it cannot be told from a retry, by ``max_tries``, it need not be taken for a clear.
+        """
+        for job in self._jobs.values():
+            if job.settled or not job.is_recorded:
+                continue
+            if job.status == "failed":
+                self._must_buy[process.process] = (job, "has failed")
+            if not process.cleared or process.max_tries == job.holder.max_tries:
+                continue
+            if job.is_told and process.on_clear != "reuse":
+                self._must_buy[process.process] = (job, "was delivered, and a person cleared to have another")
+            if job.is_owed and process.inputs != job.inputs and process.on_changed_input != "reattach":
+                self._must_buy[process.process] = (job, "is not what a person cleared for")
 
     def _send(self, event: Sent) -> None:
         process = self._started[event.process][1]
@@ -194,7 +211,7 @@ class _Judge:
             if not (job.settled or job.status == "failed" or self._may_be_bought_again(process, job)):
                 self._break(f"{event.job} was bought although {job.id} is neither delivered, nor failed, nor given up")
             job.settled = job.settled or "another was bought"
-        self._jobs[event.job] = _Job(id=event.job, inputs=process.inputs, held_since=place)
+        self._jobs[event.job] = _Job(id=event.job, inputs=process.inputs, holder=process, held_since=place)
 
     def _may_be_bought_again(self, process: Started, job: _Job) -> bool:
         """Whether a person had its video, and cleared to have another."""
@@ -205,17 +222,16 @@ class _Judge:
 
     def _write(self, event: Wrote) -> None:
         place, process = self._started[event.process]
-        self._told = None
         named = [job for job in self._jobs.values() if job.id in event.text]
         for job in named:
-            job.is_recorded, job.held_since = True, place
+            job.is_recorded, job.holder, job.held_since = True, process, place
             self._has_doubt = not self._story.has_memory
         if not named and process.kind == "try" and event.process not in self._sent:
             self._settle_by_wish(process)  # it begins to buy
 
     def _push(self, event: Pushed) -> None:
         job = self._jobs[event.job]
-        job.held_since = self._started[event.process][0]
+        job.held_since, job.holder = self._started[event.process]
         if job.is_recorded or not self._story.has_memory:
             return
         if self._refusals.get(event.process, 0) < _ID_WRITES:
@@ -235,8 +251,9 @@ class _Judge:
             self._doubt(event)
         for job in self._jobs.values():
             job.is_reported = job.is_reported or job.id in event.text
-        if wanted and event.how in ("returned", "deferred") and event.process not in self._sent:
-            self._break(f"{wanted.id} was delivered, a person cleared to have another, and nothing was bought")
+        took_another_way = event.how in ("returned", "deferred", "LipsyncInputChanged", "LipsyncJobFailed")
+        if wanted and took_another_way and event.process not in self._sent:
+            self._break(f"{wanted[0].id} {wanted[1]}, and nothing was bought")
         if event.how == "returned":
             self._return(event)
 
@@ -246,8 +263,14 @@ class _Judge:
             self._break(f"it returned {event.job}, which nobody bought")
         elif job.settled or (self._story.waits and job.status != "completed"):
             self._break(f"it returned {job.id}, which is {job.settled or job.status}")
+        elif not (job.is_delivered or self._asks_for(self._started[event.process][1], job)):
+            self._break(f"it returned {job.id}, which is not what it asks for")
         elif not job.is_recorded and self._must_record(event.process):
             self._break(f"it returned {job.id}, whose id is still not written")
+
+    def _asks_for(self, process: Started, job: _Job) -> bool:
+        """Whether a job is what a process would have bought, or a person said that it will do."""
+        return job.is_adopted or process.inputs == job.inputs or process.on_changed_input == "reattach"
 
     def _must_record(self, process: int) -> bool:
         """Whether a process could write an id that was not written before: it knew it, and the memory took writes."""
@@ -269,8 +292,7 @@ class _Judge:
     def _call_back(self, event: CalledBack) -> None:
         job = self._jobs[event.job]
         can_tell = self._story.has_memory and job.is_recorded and not self._refusals.get(event.process)
-        is_told = can_tell and event.stands
-        self._told = (job.id, self._started[event.process][1]) if is_told else None
+        job.is_told = can_tell and event.stands
 
     def _break(self, how: str) -> NoReturn:
         raise Broken(f"{how}\n{self._story}")

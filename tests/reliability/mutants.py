@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from airflow_provider_lipsync.api import wire
+from airflow_provider_lipsync.api.client import LipsyncClient
 from airflow_provider_lipsync.api.models import Job, JobStatus
-from airflow_provider_lipsync.exceptions import LipsyncSubmitUncertain
+from airflow_provider_lipsync.exceptions import LipsyncPollFault, LipsyncSubmitUncertain
 from airflow_provider_lipsync.jobs.ledger import Generation, Ledger, Record, State
-from airflow_provider_lipsync.jobs.purchase import Purchase
 from airflow_provider_lipsync.operators.remembering import RememberingTask
 from tests.reliability.plan import Cell, Death, Fault, Way
 
@@ -60,6 +60,16 @@ def _take_none_for_clears(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Generation, "is_clear_of", lambda *_: False)
 
 
+def _forget_who_holds(patch: pytest.MonkeyPatch) -> None:
+    renew = Ledger.renew
+
+    def renew_others(ledger: Ledger, record: Record) -> Record:
+        kept = ledger.read()
+        return record if kept is not None and kept.nonce == record.nonce else renew(ledger, record)
+
+    patch.setattr(Ledger, "renew", renew_others)
+
+
 def _call_lost_answers_refusals(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Ledger, "uncertain", Ledger.refused)
 
@@ -81,11 +91,15 @@ def _never_tell(patch: pytest.MonkeyPatch) -> None:
 
 
 def _call_blindness_failure(patch: pytest.MonkeyPatch) -> None:
-    def seen(purchase: Purchase, job_id: str) -> Job:
-        found = purchase.look(job_id)
-        return found if isinstance(found, Job) else Job(id=job_id, status=JobStatus.FAILED, raw_status="failed")
+    get_job = LipsyncClient.get_job
 
-    patch.setattr(Purchase, "_seen", seen)
+    def see(client: LipsyncClient, job_id: str, **options: Any) -> Job:
+        try:
+            return get_job(client, job_id, **options)
+        except LipsyncPollFault:
+            return Job(id=job_id, status=JobStatus.FAILED, raw_status="failed")
+
+    patch.setattr(LipsyncClient, "get_job", see)
 
 
 def _send_posts_again(patch: pytest.MonkeyPatch) -> None:
@@ -119,7 +133,13 @@ MUTANTS = (
         "no try is taken for a clear",
         _take_none_for_clears,
         _cells(Fault.NONE, Death.NONE, ways=(Way.CLEAR,)),
-        "was delivered, a person cleared to have another, and nothing was bought",
+        "was delivered, and a person cleared to have another, and nothing was bought",
+    ),
+    Mutant(
+        "a try that re-attaches does not write that it did",
+        _forget_who_holds,
+        _cells(Fault.INPUTS, *Death, ways=(Way.CLEAR,)),
+        _BOUGHT,
     ),
     Mutant(
         "a lost answer is taken for a refusal",
@@ -137,7 +157,7 @@ MUTANTS = (
         "nothing counts as delivered",
         _never_tell,
         _cells(Fault.NONE, Death.NONE, ways=(Way.CLEAR,)),
-        "was delivered, a person cleared to have another, and nothing was bought",
+        "was delivered, and a person cleared to have another, and nothing was bought",
     ),
     Mutant(
         "a look that fails is taken for a job that failed",

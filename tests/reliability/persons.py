@@ -49,7 +49,7 @@ class Persons:
         self._tries += 1
         if self._plan.cell.fault is not Fault.INPUTS or self._keeps_inputs or not self._schedule.jobs:
             return
-        if not self._schedule.is_dealt or next(self._changes, False):
+        if next(self._changes, not self._schedule.is_dealt):
             self._version += 1
             self._schedule.note_dealt(Fault.INPUTS)
 

@@ -135,14 +135,16 @@ class Plan:
     :param memory_fault: of the intent or of the id, as the fault says.
     :param memory_fault_times: writes that it hits.
     :param end_refused: whether the memory takes no write after the success.
-    :param memory: ``store`` (Airflow 3.3), ``object`` (``ledger_path``), or ``none`` (Airflow before 3.3).
+    :param memory: ``store`` (Airflow 3.3), ``object`` (before, with ``ledger_path``), ``both``, or ``none``.
+    :param empties_store: whether Airflow forgets the state of a task that succeeds (``clear_on_success``).
     :param signs: whether the media's URL is signed anew on every try.
     :param later: misfortunes of the tries after the cell's own, one each.
     :param ways: what follows a failure that Airflow would retry, after the cell's own way; then retries.
     :param retries_at_clear: what ``retries`` is when somebody clears; None = as it was.
     :param marks: what a person marks the task as, just before a clear.
     :param others: whether another task of the run is cleared before a step.
-    :param changes: for changing inputs: whether those of a later try are new ones once more.
+    :param changes: for changing inputs: whether a try after a purchase has new ones; then, if none had them yet.
+    :param unreadable: whether a try cannot read the memory at first, after the cell has happened.
     :param again: whether a person clears a success, to have another video.
     """
 
@@ -156,6 +158,7 @@ class Plan:
     memory_fault_times: int = 0
     end_refused: bool = False
     memory: str = "store"
+    empties_store: bool = False
     tells_clear_number: bool = True
     retries: int = 0
     deferrable: bool = True
@@ -174,6 +177,7 @@ class Plan:
     triggers: tuple[Trigger, ...] = ()
     decisions: tuple[Decision, ...] = ()
     changes: tuple[bool, ...] = ()
+    unreadable: tuple[bool, ...] = ()
     again: bool = False
 
 

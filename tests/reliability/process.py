@@ -149,14 +149,15 @@ class Process:
         """Read what is remembered."""
         self.check()
         self._verify_known(in_airflow)
+        self._reads += 1
+        if self._reads == 1 and self.kind == "try" and self.schedule.is_unreadable():
+            self._refuse("read")
         if self._cannot_read_back:
             self._cannot_read_back = False
             self._refuse("read")
         found = get()
-        if self.kind == "resume":
-            self._reads += 1
-            if self._reads == 1:
-                self.reach(Death.ON_RESUME, moment=2)
+        if self.kind == "resume" and self._reads == 1:
+            self.reach(Death.ON_RESUME, moment=2)
         return found
 
     def writes(self, text: str, put: Callable[[], Any], *, in_airflow: bool) -> None:

@@ -16,7 +16,7 @@ from tests.reliability.boundary import Boundary, StoreOf, TaskInstanceOf
 from tests.reliability.persons import Persons
 from tests.reliability.plan import Cell, Death, Fault, MemoryFault, Misfortune, Plan, Trigger, Way
 from tests.reliability.process import Killed, Process
-from tests.reliability.story import CalledBack, Cleared, Delivered, Ended, Started, Story, Told
+from tests.reliability.story import CalledBack, Cleared, Delivered, Emptied, Ended, Started, Story, Told
 from tests.reliability.vendor import KEY, Vendor
 
 __all__ = ["Schedule"]
@@ -38,7 +38,7 @@ class Schedule:
     def __init__(self, plan: Plan, *, vendor: Vendor, boundary: Boundary, closed: str, folder: str) -> None:
         self.plan, self.vendor, self._boundary = plan, vendor, boundary
         self._closed, self._folder = closed, folder
-        self.airflow = Airflow(retries=plan.retries)
+        self.airflow = Airflow(retries=plan.retries, empties_store=plan.empties_store)
         self.story = Story(has_memory=plan.memory != "none", waits=plan.waits)
         self.jobs: list[str] = []
         self.armed: Misfortune | None = plan.misfortune
@@ -53,6 +53,7 @@ class Schedule:
         self._later, self._ways = iter(plan.later), iter(plan.ways)
         self._retries, self._marks = iter(plan.retries_at_clear), iter(plan.marks)
         self._others, self._triggers = iter(plan.others), iter(plan.triggers)
+        self._unreadable = iter(plan.unreadable)
         self.persons = Persons(self)
 
     # What happened.
@@ -226,6 +227,8 @@ class Schedule:
         if self.airflow.succeed(ticket):
             self.airflow.xcoms["return_value"] = result
             self._tell(Delivered, job=result["job_id"])
+            if self.plan.empties_store and self.plan.memory == "store":
+                self._tell(Emptied)
             process.reach(Death.BEFORE_CALLBACK)
         process.has_succeeded = True
         for callback in process.task.on_success_callback:
@@ -237,11 +240,8 @@ class Schedule:
         ti.process, ti.task, ti.xcoms = process, process.task, self.airflow.xcoms
         run = self.airflow.dag_run(ticket, tells_clear_number=self.plan.tells_clear_number)
         context = {"ti": ti, "dag_run": run}
-        return context | {"task_state_store": StoreOf(process, self.airflow.store)} if self._has_store else context
-
-    @property
-    def _has_store(self) -> bool:
-        return self.plan.memory == "store"
+        has_store = self.plan.memory in ("store", "both")
+        return context | {"task_state_store": StoreOf(process, self.airflow.store)} if has_store else context
 
     def _connect(self, process: Process) -> None:
         """Set the connection, as this process finds it."""
@@ -249,7 +249,8 @@ class Schedule:
         if is_cut_off and self._dealt:
             self._unreachable_left -= 1
             is_cut_off = self._unreachable_left > 0
-        extra: dict[str, Any] = {"ledger_path": f"file://{self._folder}"} if self.plan.memory == "object" else {}
+        has_folder = self.plan.memory in ("object", "both")
+        extra: dict[str, Any] = {"ledger_path": f"file://{self._folder}"} if has_folder else {}
         if self.plan.http_timeout < 30 and not self.is_dealt:
             extra["http_timeout"] = self.plan.http_timeout
         host = self._closed if is_cut_off else self.vendor.base_url
@@ -281,6 +282,10 @@ class Schedule:
         self._memory_faults_left -= 1
         self.note_dealt(self.plan.cell.fault)
         return self.plan.memory_fault
+
+    def is_unreadable(self) -> bool:
+        """Whether a try that begins cannot read the memory."""
+        return not self.is_pending and _next(self._unreadable, False)
 
     # A triggerer.
 

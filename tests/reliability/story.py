@@ -13,6 +13,7 @@ __all__ = [
     "Cleared",
     "Delivered",
     "Died",
+    "Emptied",
     "Ended",
     "Happened",
     "Pushed",
@@ -160,6 +161,11 @@ class CalledBack(Happened):
 
     job: str
     stands: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Emptied(Happened):
+    """Airflow forgot all that the memory held, since the task had succeeded."""
 
 
 @dataclass(frozen=True, kw_only=True)
