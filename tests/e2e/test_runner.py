@@ -19,7 +19,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
 from tests.runner import COMPONENTS, ComponentDied, RealAirflow
-from tests.runner.database import POSTGRESQL_SERVER
+from tests.runner.database import POSTGRESQL_SERVER, patience_with_locks
 from tests.runner.plugin import DATABASES, POSTGRESQL
 
 DAGS = Path(__file__).with_name("dags")
@@ -138,6 +138,13 @@ def test_a_postgresql_database_goes_with_an_owner_that_is_killed(_database):
         assert is_database(name)
         process.kill()
         wait_until(lambda: not is_database(name))
+
+
+def test_on_sqlite_the_api_server_gives_up_on_a_lock_before_all_others():
+    by_component = {component: patience_with_locks(component, "sqlite:////a.db") for component in COMPONENTS}
+    assert by_component.pop("api-server") == {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "sqlite:////a.db?timeout=2"}
+    assert all("timeout=60" in str(told) for told in by_component.values())
+    assert patience_with_locks("scheduler", "postgresql+psycopg2://u@h/d") == {}
 
 
 def test_the_runner_does_not_import_airflow():

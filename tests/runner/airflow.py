@@ -19,7 +19,7 @@ from sqlalchemy.pool import NullPool
 
 from tests.runner.api import AirflowApi
 from tests.runner.config import Settings, name_bundles
-from tests.runner.database import metadata_database
+from tests.runner.database import metadata_database, patience_with_locks
 from tests.runner.processes import Process, clean_environment, kill_descendant, tail
 
 AIRFLOW = (sys.executable, "-P", "-m", "airflow")
@@ -111,13 +111,14 @@ class RealAirflow(AirflowApi):
         """All of this Airflow that are alive now, tasks included. Any may be gone when it is asked something."""
         return [member for process in self._all_processes() for member in process.family()]
 
-    def start(self, component: str) -> None:
-        """Start a component that does not run, and wait until it is ready."""
-        if component in self.running:
-            raise RuntimeError(f"{component} is running")
-        if component in self._running:  # it died by itself
-            self._orphaned.append(self._running.pop(component))
-        self._launch(component)
+    def start(self, *components: str) -> None:
+        """Start components that do not run, and wait until all are ready."""
+        for component in components:
+            if component in self.running:
+                raise RuntimeError(f"{component} is running")
+            if component in self._running:  # it died by itself
+                self._orphaned.append(self._running.pop(component))
+            self._launch(component)
         self.wait_ready()
 
     def stop(self, component: str, *, grace: float = 30) -> None:
@@ -172,7 +173,7 @@ class RealAirflow(AirflowApi):
         self._running[component] = self._process(component, COMMANDS[component])
 
     def _process(self, name: str, command: Sequence[str]) -> Process:
-        env = clean_environment(self.home, self._env)
+        env = clean_environment(self.home, patience_with_locks(name, self.database_url) | self._env)
         return Process(command, env=env, cwd=self.home, log=self.home / "logs-out" / f"{name}.log")
 
     def _migrate(self) -> None:

@@ -32,6 +32,17 @@ def metadata_database(kind: str, home: Path) -> Iterator[str]:
         raise ValueError(f"database must be 'sqlite' or 'postgresql', not {kind!r}")
 
 
+def patience_with_locks(component: str, url: str) -> dict[str, str]:
+    """The environment that tells a component how many seconds to wait while another writes to SQLite.
+
+    Long, for a scheduler that gives up dies. The API server is short of patience: it waits in its event loop, and what
+    it waits for may be a request of its own that needs this very loop to commit. It answers 500, and nobody is hurt.
+    """
+    if not url.startswith("sqlite"):
+        return {}
+    return {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"{url}?timeout={2 if component == 'api-server' else 60}"}
+
+
 def is_postgresql_reachable() -> bool:
     server = urlsplit(POSTGRESQL_SERVER)
     try:

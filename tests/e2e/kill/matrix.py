@@ -1,0 +1,67 @@
+"""All scenarios at once in one Airflow, and the table of what they cost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
+
+from tests.e2e.kill.run import Cost, Run
+from tests.e2e.kill.scenarios import Scenario
+from tests.e2e.kill.stage import Stage
+
+
+@dataclass
+class Outcome:
+    """How one scenario ended."""
+
+    run: Run
+    error: Exception | None = None
+    seconds: float = 0.0
+
+    @property
+    def cost(self) -> Cost:
+        return self.run.costs[-1]
+
+
+@dataclass
+class Played:
+    """What is left when all scenarios are over; the Airflow is still up."""
+
+    stage: Stage
+    outcomes: dict[str, Outcome]
+    seconds: float
+
+    def costs(self) -> Iterable[Cost]:
+        return (cost for outcome in self.outcomes.values() for cost in outcome.run.costs)
+
+    def table(self) -> str:
+        rows = [("scenario", "tries", "charged", "state")]
+        rows += [(cost.scenario, str(cost.tries), str(cost.charged), cost.state) for cost in self.costs()]
+        widths = [max(len(row[column]) for row in rows) for column in range(4)]
+        return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+
+
+def play_all(stage: Stage, scenarios: Mapping[str, Scenario]) -> Played:
+    """Play the scenarios, many at once, and the outage when only those are left that wait for it."""
+    began = time.monotonic()
+    outcomes = {name: Outcome(Run(stage, name, scenario.dag_id, scenario.conf)) for name, scenario in scenarios.items()}
+    with ThreadPoolExecutor(max_workers=stage.pace.scenarios) as pool:
+        plays = [pool.submit(_play, scenario, outcomes[name]) for name, scenario in scenarios.items()]
+        stage.outage.run(stage.airflow, stage.board, plays)
+        wait(plays)
+    return Played(stage, outcomes, time.monotonic() - began)
+
+
+def _play(scenario: Scenario, outcome: Outcome) -> None:
+    began = time.monotonic()
+    try:
+        outcome.run.start()
+        scenario.play(outcome.run)
+    except Exception as error:
+        outcome.error = error
+    finally:
+        outcome.seconds = time.monotonic() - began
+        outcome.run.let_all_go()
+        outcome.run.note_cost()
