@@ -120,14 +120,21 @@ class LipsyncClient(_Client[httpx.Client]):
         super().__init__(api_key, **settings)
         self._transport, self._sleep = transport, sleep
 
-    def submit(self, request: SubmitRequest) -> Job:
+    def submit(self, request: SubmitRequest, *, before_each: Callable[[], None] | None = None) -> Job:
         """Buy a job. The POST leaves at most once, unless it never left or was refused with 429.
 
+        :param before_each: called before each attempt and each wait; what it raises ends the submit.
         :return: the job as accepted (status ``processing``); it is charged.
         :raises LipsyncSubmitUncertain: the job may exist and may have been charged.
         :raises LipsyncError: any other: nothing was bought; see :func:`~.answers.parse_submit`.
         """
-        return drive(self._buying(request), self._act)
+
+        def act(step: Send | Wait) -> Answer | NoAnswer | None:
+            if before_each is not None:
+                before_each()
+            return self._act(step)
+
+        return drive(self._buying(request), act)
 
     def get_job(self, job_id: str, *, retry: RetryPolicy | None = None) -> Job:
         """Look at a job; this is free.

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 import uuid
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseHook
@@ -41,7 +39,6 @@ class LipsyncHook(BaseHook):
     def __init__(self, *, lipsync_conn_id: str = default_conn_name) -> None:
         super().__init__()
         self.lipsync_conn_id = lipsync_conn_id
-        self.pause: Callable[[float], None] = time.sleep  # between two attempts of the synchronous client, in seconds
         self._settings: ConnectionSettings | None = None
         self._client: LipsyncClient | None = None
         self._async_client: AsyncLipsyncClient | None = None
@@ -62,12 +59,8 @@ class LipsyncHook(BaseHook):
         if self._client is None:
             from airflow_provider_lipsync.api.client import LipsyncClient
 
-            arguments = _client_arguments(self.settings)
-            self._client = LipsyncClient(self.settings.target.api_key, sleep=self._pause, **arguments)
+            self._client = LipsyncClient(self.settings.target.api_key, **_client_arguments(self.settings))
         return self._client
-
-    def _pause(self, seconds: float) -> None:
-        self.pause(seconds)  # as it is then: an operator may put its own in this place
 
     def get_conn(self) -> LipsyncClient:
         """Return the synchronous client; the same as :attr:`client`."""

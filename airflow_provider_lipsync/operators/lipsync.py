@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -166,22 +165,16 @@ class _LipsyncOperator(RememberingTask, JobInputs, BaseOperator):
         return self._first_look(held.job.id)
 
     def _submit(self, request: SubmitRequest) -> Job:
-        self._check_alive()
-        self.hook.pause = self._pause
         try:
-            job = self.hook.client.submit(request)
+            job = self.hook.client.submit(request, before_each=self._check_alive)
         except AirflowTaskTimeout:
             message = "execution_timeout ended the submit before its answer came."
             raise LipsyncSubmitUncertain(message) from None
         self._note_job(job.id)
         return job
 
-    def _pause(self, seconds: float) -> None:
-        """Wait before a submit that was refused is sent again; by then the task may have been ended."""
-        time.sleep(seconds)
-        self._check_alive()
-
     def _check_alive(self) -> None:
+        """Refuse to buy for a task that was ended meanwhile."""
         if self._killed:
             raise LipsyncError("the task was ended from outside before anything was bought", charged=Charged.NO)
 

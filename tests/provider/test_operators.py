@@ -274,7 +274,7 @@ def test_an_odd_event_of_a_job_that_goes_on_waits_on(tell: Tell) -> None:
 def test_a_submit_that_execution_timeout_ends_is_uncertain_and_not_retried(
     tell: Tell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def time_out(*_: Any) -> None:
+    def time_out(*_: Any, **__: Any) -> None:
         raise AirflowTaskTimeout("execution_timeout")
 
     tell(accepted())

@@ -201,7 +201,7 @@ def test_who_wants_to_pay_twice_is_retried_after_a_lost_answer(tell: Tell) -> No
 def test_a_try_that_died_during_its_submit_left_an_intent(
     tell: Tell, monkeypatch: pytest.MonkeyPatch, cleared: bool
 ) -> None:
-    def die(*_: Any) -> None:
+    def die(*_: Any, **__: Any) -> None:
         raise Killed
 
     server, tries = tell(accepted()), Tries()
