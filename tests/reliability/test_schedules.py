@@ -11,6 +11,7 @@ from tests.reliability.mutants import MUTANTS, Mutant
 from tests.reliability.plan import Cell, all_cells, why_impossible
 from tests.reliability.tally import LEAST, LEAST_IN_ALL, TALLY, Tally
 
+_TRIED = LEAST + 3  # a few do not meet what they were drawn for
 _TRIED_IF_IMPOSSIBLE = 10
 
 
@@ -20,7 +21,7 @@ def _name(cell: Cell) -> str:
 
 @pytest.mark.parametrize("cell", all_cells(), ids=_name)
 def test_the_law_holds(cell: Cell, run: Run) -> None:
-    hold(cell, run, schedules=_TRIED_IF_IMPOSSIBLE if why_impossible(cell) else LEAST, tally=TALLY)
+    hold(cell, run, schedules=_TRIED_IF_IMPOSSIBLE if why_impossible(cell) else _TRIED, tally=TALLY)
 
 
 def test_every_cell_that_can_happen_happened_often_enough() -> None:
