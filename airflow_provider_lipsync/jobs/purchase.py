@@ -70,11 +70,21 @@ class Purchase:
         :raises LipsyncInputChanged: a retry has other inputs than the job that is not delivered yet.
         :raises LipsyncError: the submit was refused, or the job cannot be looked at.
         """
+        try:
+            return self._find_or_buy(request, resume_job_id)
+        except (
+            LipsyncLedgerUnavailable
+        ) as error:  # never after a submit: an id that cannot be written is told, not raised
+            if error.job_id is not None:
+                raise
+            raise LipsyncLedgerUnavailable(f"{error.message}. Nothing was sent.") from error.__cause__
+
+    def _find_or_buy(self, request: SubmitRequest, resume_job_id: str | None) -> Held:
         if resume_job_id is not None:
             return self._adopt(resume_job_id, request.endpoint)
         if self.ledger is None:
             return self._buy_without_memory(request)
-        record, marks = self._read(self.ledger), fingerprint(request)
+        record, marks = self.ledger.read(), fingerprint(request)
         plan = plan_try(record, generation=self.ledger.generation, fingerprint=marks, wishes=self.wishes)
         if record is None or plan.action is Action.BUY:
             self._tell_purchase(record, plan)
@@ -82,12 +92,6 @@ class Purchase:
         if plan.action is Action.ASK or record.job_id is None:
             raise uncertain(record)
         return self._continue(self.ledger, record, plan) or self._buy(self.ledger, request, marks)
-
-    def _read(self, ledger: Ledger) -> Record | None:
-        try:
-            return ledger.read()
-        except LipsyncLedgerUnavailable as error:
-            raise LipsyncLedgerUnavailable(f"{error.message}. Nothing was sent.") from error.__cause__
 
     def _continue(self, ledger: Ledger, record: Record, plan: Plan) -> Held | None:
         """Return the job of an earlier try; None if the vendor says that it failed."""
@@ -146,10 +150,7 @@ class Purchase:
         return ledger.renew(adopted)
 
     def _buy(self, ledger: Ledger, request: SubmitRequest, marks: Mapping[str, str]) -> Held:
-        try:
-            record = ledger.intend(endpoint=request.endpoint.value, fingerprint=marks, now=self.now())
-        except LipsyncLedgerUnavailable as error:
-            raise LipsyncLedgerUnavailable(f"{error.message}. Nothing was sent.") from error.__cause__
+        record = ledger.intend(endpoint=request.endpoint.value, fingerprint=marks, now=self.now())
         try:
             job = self.submit(request)
         except LipsyncSubmitUncertain as error:
