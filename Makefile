@@ -3,7 +3,7 @@ PYTHON ?= python3
 PIP_INSTALL = -m pip install --quiet --disable-pip-version-check
 READY := .venv/.ready
 
-.PHONY: help demo test test-all test-compat lint format clean
+.PHONY: help demo test test-all test-compat bench lint format clean
 .PRECIOUS: .venv-%/.ready
 
 help:
@@ -39,6 +39,9 @@ test-compat: test-compat-3.1 test-compat-3.2
 # Without the schedules: what they drive is the same on every Airflow.
 test-compat-%: .venv-%/.ready
 	.venv-$*/bin/python -m pytest -m "not airflow and not full" --ignore=tests/reliability $(PYTEST_ARGS)
+
+bench: $(READY)
+	.venv/bin/python -m benchmarks
 
 lint: $(READY)
 	.venv/bin/ruff check .

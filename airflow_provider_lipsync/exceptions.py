@@ -15,11 +15,13 @@
     │   ├── LipsyncUnreachable    no connection, or no answer in time
     │   └── LipsyncUnreadableAnswer
     ├── LipsyncSubmitUncertain    the job may exist and may have been charged
+    ├── LipsyncMediaUnavailable   a storage of inputs or outputs cannot be reached before the submit
     ├── LipsyncLedgerUnavailable  what earlier tries did cannot be read, or the intent to buy cannot be written
     ├── LipsyncInputChanged       a retry has other inputs than the job that was bought and not yet delivered
     ├── LipsyncJobFailed          the vendor says that the job failed
     ├── LipsyncJobTimeout         not seen finished before its deadline
     └── LipsyncTransferFailed     the finished video could not be stored
+        └── LipsyncOutputExists   something else stands where the video is to stand
 
 The first line of every message has one form, for the person on call:
 ``job <id> · charged: yes|no|unknown · video: none|at the vendor|stored · next: <what to do>``.
@@ -39,8 +41,10 @@ __all__ = [
     "LipsyncJobTimeout",
     "LipsyncKeyRefused",
     "LipsyncLedgerUnavailable",
+    "LipsyncMediaUnavailable",
     "LipsyncMisconfigured",
     "LipsyncNoCredits",
+    "LipsyncOutputExists",
     "LipsyncPollFault",
     "LipsyncRateLimited",
     "LipsyncSubmitUncertain",
@@ -141,6 +145,13 @@ class LipsyncTooLarge(LipsyncBadInput):
     default_next = "make the media smaller or shorter, then clear the task"
 
 
+class LipsyncMediaUnavailable(LipsyncError):
+    """A storage cannot be reached now: of an input, of its copy, or of the output. Nothing was sent."""
+
+    default_charged = Charged.NO
+    default_next = "none if it passes: trying again is safe; else mend the storage that is named below"
+
+
 class LipsyncKeyRefused(LipsyncError):
     """The API key was refused (401, 403)."""
 
@@ -225,3 +236,9 @@ class LipsyncTransferFailed(LipsyncError):
 
     default_charged = Charged.YES
     default_next = "mend what is named below, then clear this task: storing a video again costs nothing"
+
+
+class LipsyncOutputExists(LipsyncTransferFailed):
+    """Something else stands under the output path. It was not touched."""
+
+    default_next = 'choose another output_path, or if_exists="replace", then clear this task'

@@ -40,6 +40,33 @@ _CONN_FIELDS: dict[str, dict[str, Any]] = {
         "Needed before Airflow 3.3, which remembers by itself.",
         "schema": {"type": ["string", "null"]},
     },
+    "staging_path": {
+        "label": "Staging folder",
+        "description": "Where local files are put for the vendor to fetch, e.g. s3://aws_default@bucket/staging. "
+        "They are removed when their job is over.",
+        "schema": {"type": ["string", "null"]},
+    },
+    "public_url_base": {
+        "label": "Public URLs of storages",
+        "description": "For storages that cannot sign URLs: JSON from the beginning of a path to a URL, "
+        'e.g. {"s3://bucket/": "https://cdn.example.com/"}.',
+        "schema": {"type": ["string", "null"]},
+    },
+    "max_input_mb": {
+        "label": "Largest input (MB)",
+        "description": "A picture, sound or video above it is refused before anything is paid. Default 1000.",
+        "schema": {"type": ["integer", "null"], "minimum": 1},
+    },
+    "max_output_mb": {
+        "label": "Largest finished video (MB)",
+        "description": "A video above it is not stored. Default 10000.",
+        "schema": {"type": ["integer", "null"], "minimum": 1},
+    },
+    "allow_private_output_hosts": {
+        "label": "Fetch from private addresses",
+        "description": "Finished videos may come from addresses that only this network knows. Default no.",
+        "schema": {"type": ["boolean", "null"]},
+    },
 }
 
 _UI_FIELD_BEHAVIOUR: dict[str, Any] = {

@@ -22,7 +22,7 @@ __all__ = ["main"]
 
 ROOT = Path(__file__).resolve().parents[1]
 # What a run leaves in its folder; of an earlier one it is removed.
-LEFTOVERS = ("airflow", "sandbox.log", "result.json", "video.mp4", "frame.png")
+LEFTOVERS = ("airflow", "sandbox.log", "result.json", "video.mp4", "frame.png", "duo.png")
 
 INTRODUCTION = """\
 From a text to a published video, in a real Airflow. Nothing leaves this

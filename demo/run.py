@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from airflow_provider_lipsync.media.receipt import RECEIPT_SUFFIX, Receipt
 from demo.sandbox import Sandbox, start_sandbox
 from demo.show import Show
 from demo.storage import Storage, start_storage
@@ -21,8 +23,11 @@ __all__ = ["DAG_ID", "DemoFailed", "Result", "Stage", "make_video", "set_stage"]
 DAG_ID = "weekly_video"
 DAGS = Path(__file__).resolve().parents[1] / "example_dags"
 RUN_TIMEOUT = 150.0  # seconds
-DOES = {"speak": "turning the text into speech", "render": "a worker buys the job", "publish": "storing the video"}
-DONE = {"speak": "the text is speech now", "publish": "the video is in object storage"}
+STAGING = "staging"
+DOES = {
+    "speak": "turning the text into speech",
+    "render": "a worker signs URLs of the portrait and the speech, and buys the job",
+}
 
 
 class DemoFailed(Exception):
@@ -35,6 +40,7 @@ class Result:
 
     :param job_id: of the one job that was bought.
     :param published: where the video stands in object storage.
+    :param sha256: of the video, in hex.
     :param local_copy: the same video, on this machine.
     :param seconds: length of the video.
     :param width: pixels.
@@ -44,6 +50,7 @@ class Result:
 
     job_id: str
     published: str
+    sha256: str
     local_copy: str
     seconds: float
     width: int
@@ -68,7 +75,8 @@ def set_stage(folder: Path, show: Show) -> Iterator[Stage]:
         show.done(f"Lipsync API (sandbox)  {sandbox.url}")
         show.done(f"S3 server (moto)       {storage.url}")
         show.now("starting Airflow: scheduler, triggerer, DAG processor, API server")
-        with RealAirflow(home=folder / "airflow", dags=DAGS, env=_environment(sandbox, storage), login=True) as airflow:
+        env = _environment(folder, sandbox, storage)
+        with RealAirflow(home=folder / "airflow", dags=DAGS, env=env, login=True) as airflow:
             show.done(f"Airflow                {airflow.url}")
             yield Stage(sandbox, storage, airflow)
 
@@ -76,7 +84,7 @@ def set_stage(folder: Path, show: Show) -> Iterator[Stage]:
 def make_video(stage: Stage, folder: Path, show: Show) -> Result:
     """Run the DAG once, and bring its video here.
 
-    :raises DemoFailed: the run failed, or charged more than one job.
+    :raises DemoFailed: the run failed, charged more than one job, or stored something else than it says.
     :raises NotPlayable: the video does not play, or nothing is heard.
     """
     airflow = stage.airflow
@@ -88,7 +96,7 @@ def make_video(stage: Stage, folder: Path, show: Show) -> Result:
     run = airflow.wait_until(watch.look, timeout=RUN_TIMEOUT, what=lambda: f"run {run_id} of {DAG_ID} goes on")
     if run["state"] != "success":
         raise DemoFailed(_why(airflow, run_id))
-    result = _fetch(stage, airflow.xcom(DAG_ID, run_id, "publish"), folder / "video.mp4")
+    result = _fetch(stage, airflow.xcom(DAG_ID, run_id, "render"), folder / "video.mp4", show)
     write_png(speech_frames(folder / "video.mp4"), folder / "frame.png")
     (folder / "result.json").write_text(json.dumps(asdict(result), indent=2) + "\n")
     return result
@@ -115,11 +123,11 @@ class _Watch:
         match instance["state"]:
             case "success" if task not in self._finished:
                 self._finished.add(task)
-                self._show.done(f"{task:<8}{self._job() if task == 'render' else DONE[task]}")
+                self._show.done(f"{task:<8}{self._job() if task == 'render' else 'the speech is in the bucket'}")
             case "deferred":
                 self._show.now(f"{task:<8}{self._waiting()}")
             case "queued" | "running" if task == "render" and self._slots is not None:
-                self._show.now(f"{task:<8}a worker takes the result")
+                self._show.now(f"{task:<8}a worker stores the video")
             case "queued" | "running":
                 self._show.now(f"{task:<8}{DOES[task]}")
             case "up_for_retry":  # in five minutes, for which a demo does not wait
@@ -132,7 +140,7 @@ class _Watch:
         slots = self._slots_held()
         self._slots = max(self._slots or 0, slots)
         price = f"{job['credits_charged']} credits, " if job["credits_charged"] else ""
-        return f"job {job['job_id'][:8]} renders, {price}worker slots held: {slots}"
+        return f"job {job['job_id'][:8]} renders, {price}the task is deferred, worker slots held: {slots}"
 
     def _job(self) -> str:
         job = self._stage.sandbox.ledger()[-1]
@@ -144,28 +152,39 @@ class _Watch:
         return int(pool["running_slots"]) + int(pool["queued_slots"])
 
 
-def _environment(sandbox: Sandbox, storage: Storage) -> dict[str, str]:
+def _environment(folder: Path, sandbox: Sandbox, storage: Storage) -> dict[str, str]:
+    """Give Airflow what a content team would: pictures in a private bucket, and one on a disk of the workers."""
+    duo = folder / "duo.png"
+    duo.write_bytes(sandbox.sample("duo.png"))
     return {
-        "AIRFLOW_CONN_LIPSYNC_DEFAULT": sandbox.connection,
+        "AIRFLOW_CONN_LIPSYNC_DEFAULT": sandbox.connection(staging_path=f"{storage.root}/{STAGING}"),
         "AIRFLOW_CONN_AWS_DEFAULT": storage.connection,
         "AIRFLOW_VAR_LIPSYNC_STORAGE": storage.root,
-        "AIRFLOW_VAR_LIPSYNC_PORTRAIT_URL": sandbox.sample("portrait.png"),
-        "AIRFLOW_VAR_LIPSYNC_DUO_URL": sandbox.sample("duo.png"),
-        "AIRFLOW_VAR_LIPSYNC_CLIP_URL": sandbox.sample("clip.mp4"),
+        "AIRFLOW_VAR_LIPSYNC_PORTRAIT": storage.put("portrait.png", sandbox.sample("portrait.png")),
+        "AIRFLOW_VAR_LIPSYNC_CLIP": storage.put("clip.mp4", sandbox.sample("clip.mp4")),
+        "AIRFLOW_VAR_LIPSYNC_DUO": str(duo),
     }
 
 
-def _fetch(stage: Stage, published: dict[str, Any], copy: Path) -> Result:
-    """Download the video from where it was published, and look at it."""
+def _fetch(stage: Stage, stored: dict[str, Any], copy: Path, show: Show) -> Result:
+    """Download the video from where it was stored, and hold it against its receipt and the sandbox's ledger."""
     jobs = stage.sandbox.ledger()
-    if [job["job_id"] for job in jobs] != [published["job_id"]]:
+    if [job["job_id"] for job in jobs] != [stored["job_id"]]:
         raise DemoFailed(f"one job was to be charged, but the ledger has {len(jobs)}")
-    uri = published["output_uri"]
-    copy.write_bytes(stage.storage.read(urlsplit(uri).path.lstrip("/")))
+    uri, sha256 = stored["output_uri"], stored["sha256"]
+    key = urlsplit(uri).path.lstrip("/")
+    content = stage.storage.read(key)
+    receipt = Receipt.from_bytes(stage.storage.read(key + RECEIPT_SUFFIX))
+    if {sha256, receipt.sha256} != {hashlib.sha256(content).hexdigest()} or receipt.job_id != stored["job_id"]:
+        raise DemoFailed(f"what stands at {uri} is not what the task and the receipt tell")
+    show.done(f"stored  {uri} ({len(content) / 1e6:.1f} MB, sha256 {sha256[:16]}…)")
+    show.done(f"receipt …{Path(key).name}{RECEIPT_SUFFIX}: for the same inputs, nothing is bought again")
+    copy.write_bytes(content)
     video = inspect_video(copy)
     return Result(
-        job_id=published["job_id"],
+        job_id=stored["job_id"],
         published=uri,
+        sha256=sha256,
         local_copy=str(copy),
         seconds=video.seconds,
         width=video.width,

@@ -41,21 +41,26 @@ class Sandbox:
     url: str
     key: str = field(repr=False)
 
-    @property
-    def connection(self) -> str:
-        """The connection ``lipsync_default``, as ``AIRFLOW_CONN_LIPSYNC_DEFAULT`` takes it."""
-        return json.dumps({"conn_type": "lipsync", "host": f"{self.url}/api/v1", "password": self.key})
+    def connection(self, *, staging_path: str) -> str:
+        """Return the connection ``lipsync_default``, as ``AIRFLOW_CONN_LIPSYNC_DEFAULT`` takes it.
 
-    def sample(self, name: str) -> str:
-        """Return the URL of a sample, e.g. ``portrait.png``."""
-        return f"{self.url}/samples/{name}"
+        :param staging_path: where copies of local files are put.
+        """
+        login = {"host": f"{self.url}/api/v1", "password": self.key}
+        return json.dumps({"conn_type": "lipsync", **login, "extra": {"staging_path": staging_path}})
+
+    def sample(self, name: str) -> bytes:
+        """Return a sample, e.g. ``portrait.png``."""
+        return self._get(f"/samples/{name}").content
 
     def ledger(self) -> list[dict[str, Any]]:
         """Return every accepted submit, oldest first."""
-        with httpx.Client(trust_env=False, timeout=30.0) as client:
-            answer = client.get(f"{self.url}/sandbox/ledger").raise_for_status()
-        submits: list[dict[str, Any]] = answer.json()["submits"]
+        submits: list[dict[str, Any]] = self._get("/sandbox/ledger").json()["submits"]
         return submits
+
+    def _get(self, path: str) -> httpx.Response:
+        with httpx.Client(trust_env=False, timeout=30.0) as client:
+            return client.get(f"{self.url}{path}").raise_for_status()
 
 
 @contextmanager

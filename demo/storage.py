@@ -29,8 +29,7 @@ class Storage:
     @property
     def connection(self) -> str:
         """The connection ``aws_default``, as ``AIRFLOW_CONN_AWS_DEFAULT`` takes it."""
-        signing = {"signature_version": "s3v4"}  # of URLs; AWS takes the older one for old buckets alone
-        extra = {"region_name": REGION, "endpoint_url": self.url, "config_kwargs": signing}
+        extra = {"region_name": REGION, "endpoint_url": self.url}
         return json.dumps({"conn_type": "aws", **CREDENTIALS, "extra": extra})
 
     @property
@@ -46,6 +45,11 @@ class Storage:
         """Return an object's bytes."""
         content: bytes = self._client().get_object(Bucket=BUCKET, Key=key)["Body"].read()
         return content
+
+    def put(self, key: str, content: bytes) -> str:
+        """Store an object, and return its path as the operators take it."""
+        self._client().put_object(Bucket=BUCKET, Key=key, Body=content)
+        return f"{self.root}/{key}"
 
     def create_bucket(self) -> None:
         self._client().create_bucket(Bucket=BUCKET)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from airflow.sdk import Param, dag, task
 
 from airflow_provider_lipsync.operators.lipsync import LipsyncImageMultiOperator
-from airflow_provider_lipsync.transfers.object_storage import LipsyncToObjectStorageOperator
 
-# Airflow Variables: `lipsync_storage`, for example s3://aws_default@my-bucket, and the public URL of the picture.
+# Airflow Variables: `lipsync_storage`, for example s3://aws_default@my-bucket, and `lipsync_duo`, a picture: here a
+# file on a disk that the workers share, such as /mnt/studio/duo.png. While the job runs, its copy stands under the
+# connection's `staging_path`, where the vendor can fetch it.
 FILE = "{{ var.value.lipsync_storage }}/dialogue/{{ dag_run.run_after | ts_nodash }}"
 
 
@@ -25,18 +26,13 @@ def dialogue() -> None:
 
         return say(text, voice=voice, path=path)
 
-    render = LipsyncImageMultiOperator(
+    LipsyncImageMultiOperator(
         task_id="render",
-        image="{{ var.value.lipsync_duo_url }}",
+        image="{{ var.value.lipsync_duo }}",
         left_audio=speak.override(task_id="speak_left")("{{ params.left }}", "en-us+f3", f"{FILE}-left.wav"),
         right_audio=speak.override(task_id="speak_right")("{{ params.right }}", "en-us", f"{FILE}-right.wav"),
         order="left_right",  # "meanwhile", the default: both at once, and only the longer one is charged
-    )
-    LipsyncToObjectStorageOperator(
-        task_id="publish",
-        job=render.output,
         output_path=f"{FILE}.mp4",
-        retries=3,  # storing the video again costs nothing
     )
 
 

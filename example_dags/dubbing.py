@@ -7,7 +7,6 @@ from typing import Any
 from airflow.sdk import Param, dag, task, task_group
 
 from airflow_provider_lipsync.operators.lipsync import LipsyncVideoOperator
-from airflow_provider_lipsync.transfers.object_storage import LipsyncToObjectStorageOperator
 
 TEXTS = {
     "de": "Willkommen! In einer Minute zeigen wir, wie aus einem Text ein Film wird.",
@@ -15,7 +14,8 @@ TEXTS = {
     "fr": "Bienvenue ! En une minute, nous montrons comment un texte devient un film.",
 }
 
-# Airflow Variables: `lipsync_storage`, for example s3://aws_default@my-bucket, and the public URL of the video.
+# Airflow Variables: `lipsync_storage`, for example s3://aws_default@my-bucket, and `lipsync_clip`, a video in it:
+# s3://aws_default@my-bucket/clip.mp4.
 FOLDER = "{{ var.value.lipsync_storage }}/dubbing/{{ dag_run.run_after | ts_nodash }}"
 LANGUAGE = "{{ ti.xcom_pull(task_ids='languages')[ti.map_index] }}"
 
@@ -39,16 +39,11 @@ def dubbing() -> None:
 
     @task_group(default_args={"map_index_template": LANGUAGE})  # what the UI calls each of the mapped tasks
     def dub(language: str) -> None:
-        render = LipsyncVideoOperator(
+        LipsyncVideoOperator(
             task_id="render",
-            video="{{ var.value.lipsync_clip_url }}",
+            video="{{ var.value.lipsync_clip }}",
             audio=speak(language, f"{FOLDER}/{LANGUAGE}.wav"),
-        )
-        LipsyncToObjectStorageOperator(
-            task_id="publish",
-            job=render.output,
             output_path=f"{FOLDER}/{LANGUAGE}.mp4",
-            retries=3,  # storing the video again costs nothing
         )
 
     dub.expand(language=languages())

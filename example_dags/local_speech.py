@@ -1,4 +1,4 @@
-"""Speech from text by espeak-ng (``pip install espeakng-loader``), put where the Lipsync API can fetch it.
+"""Speech from text by espeak-ng (``pip install espeakng-loader``), put into a storage of your own.
 
 A stand-in that runs on the worker and costs nothing. For a cloud service, change `speak` alone.
 """
@@ -12,23 +12,15 @@ import wave
 import espeakng_loader
 from airflow.sdk import ObjectStoragePath
 
-URL_LIFETIME = 3600  # seconds
-
 _SYNCHRONOUS = 2  # AUDIO_OUTPUT_SYNCHRONOUS: the sound goes to the callback before espeak_Synth returns
 _UTF8 = 1  # espeakCHARS_UTF8
 _Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
 
 
 def say(text: str, *, voice: str, path: str) -> str:
-    """Store the speech under ``path`` and return a URL from which it can be read without credentials.
-
-    The URL is a task's result, so whoever may read XComs may fetch this one file, for an hour. That is long enough: the
-    Lipsync API fetches it right after the submit.
-    """
-    place = ObjectStoragePath(path)
-    place.write_bytes(speak(text, voice))
-    url: str = place.sign(expiration=URL_LIFETIME)
-    return url
+    """Store the speech under ``path``, and return that path: the operators take it as it is, and sign it themselves."""
+    ObjectStoragePath(path).write_bytes(speak(text, voice))
+    return path
 
 
 def speak(text: str, voice: str) -> bytes:

@@ -12,9 +12,10 @@ from airflow_provider_lipsync.transfers.object_storage import LipsyncToObjectSto
 
 TEXTS = ["Tip number one: say it in one sentence.", "Tip number two: then stop."]
 
-# Airflow Variables: `lipsync_storage`, for example s3://aws_default@my-bucket, and the public URL of a portrait.
+# Airflow Variables: `lipsync_storage`, for example s3://aws_default@my-bucket, and `lipsync_portrait`, a picture in it:
+# s3://aws_default@my-bucket/portrait.png. (Not a local file: its copy would be removed by whoever waits for the job.)
 FOLDER = "{{ var.value.lipsync_storage }}/{{ dag.dag_id }}/{{ dag_run.run_after | ts_nodash }}"
-PORTRAIT = "{{ var.value.lipsync_portrait_url }}"
+PORTRAIT = "{{ var.value.lipsync_portrait }}"
 
 
 @task

@@ -13,12 +13,11 @@ from urllib.parse import urlsplit
 
 from airflow_provider_lipsync.api.answers import is_http_url
 from airflow_provider_lipsync.api.models import Order, Resolution
-from airflow_provider_lipsync.api.wire import is_loopback
+from airflow_provider_lipsync.api.wire import is_loopback, without_query
 from airflow_provider_lipsync.exceptions import LipsyncBadInput
 
 __all__ = [
-    "checked_form_state",
-    "checked_media",
+    "checked_mapping",
     "checked_order",
     "checked_resolution",
     "checked_seed",
@@ -28,22 +27,6 @@ __all__ = [
 
 _NOTHING = (None, "", "None")  # what a template makes of None
 _LONGEST_SHOWN = 80  # characters of a refused value that a message repeats
-
-
-def checked_media(name: str, value: object, *, required: bool = True) -> str | None:
-    """Return the URL of a medium.
-
-    :param name: of the field, for the message.
-    :raises LipsyncBadInput: it is missing, unrendered, or not an http(s) URL with a host.
-    """
-    value = value.strip() if isinstance(value, str) else value
-    if value in _NOTHING:
-        if required:
-            raise _refused(name, value, "a public http(s) URL is required")
-        return None
-    if isinstance(value, str) and ("{{" in value or "{%" in value):
-        raise _refused(name, value, "the template was not rendered")
-    return _checked_url(name, value, "a public http(s) URL, such as https://host/file.mp3")
 
 
 def checked_resolution(value: object) -> str:
@@ -109,8 +92,8 @@ def checked_webhook(value: object, *, vendor_url: str | None) -> str | None:
     return url
 
 
-def checked_form_state(value: object) -> dict[str, Any]:
-    """Return the fields to add to ``formState``; their values are the user's business.
+def checked_mapping(name: str, value: object) -> dict[str, Any]:
+    """Return names and their values, which are the user's business: further fields, options of a storage.
 
     :raises LipsyncBadInput: it is not a mapping of names to values that JSON can hold.
     """
@@ -121,8 +104,8 @@ def checked_form_state(value: object) -> dict[str, Any]:
         json.dumps(found, allow_nan=False)
     except (TypeError, ValueError, RecursionError):
         found = None
-    if not isinstance(found, Mapping) or not all(isinstance(name, str) and name for name in found):
-        raise _refused("extra_form_state", value, "a dict of field names to JSON values is allowed")
+    if not isinstance(found, Mapping) or not all(isinstance(key, str) and key for key in found):
+        raise _refused(name, value, "a dict of names to JSON values is allowed")
     return dict(found)
 
 
@@ -145,6 +128,5 @@ def _refused(name: str, value: object, allowed: str) -> LipsyncBadInput:
 
 def _shown(value: object) -> str:
     """Return a value for a message: short, and a URL without its query, where signatures stand."""
-    text = value.split("?", 1)[0] if isinstance(value, str) and "{{" not in value else value
-    shown = repr(text)
+    shown = repr(without_query(value)) if isinstance(value, str) else repr(value)
     return shown if len(shown) <= _LONGEST_SHOWN else f"{shown[: _LONGEST_SHOWN - 1]}…"

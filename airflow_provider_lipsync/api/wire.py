@@ -62,7 +62,7 @@ def without_query(url: str) -> str:
 
 def without_userinfo(url: str) -> str:
     """Return a URL or path without what stands before the host: credentials, or Airflow's connection id."""
-    return re.sub(r"^([A-Za-z][A-Za-z0-9+.-]*://)[^/@]*@", r"\1", url)
+    return re.sub(r"^([A-Za-z][A-Za-z0-9+.-]*://)[^/]*@", r"\1", url)  # to the last @: a password may hold one
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import uuid
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from airflow.providers.common.compat.sdk import BaseHook
 
@@ -17,6 +19,8 @@ from airflow_provider_lipsync.hooks.settings import ConnectionSettings, read_con
 
 if TYPE_CHECKING:
     from airflow_provider_lipsync.api.client import AsyncLipsyncClient, LipsyncClient
+    from airflow_provider_lipsync.api.models import Job
+    from airflow_provider_lipsync.media.web import Web
 
 __all__ = ["LipsyncHook"]
 
@@ -28,7 +32,8 @@ class LipsyncHook(BaseHook):
 
     :param lipsync_conn_id: a connection of type ``lipsync``: its password is the API key, its host the base URL
         (default the vendor's), its extras ``http_timeout`` (seconds), ``max_connections``, ``typical_seconds_low``,
-        ``typical_seconds_high`` and ``ledger_path``.
+        ``typical_seconds_high``, ``ledger_path``, ``staging_path``, ``public_url_base``, ``max_input_mb``,
+        ``max_output_mb`` and ``allow_private_output_hosts``.
     """
 
     conn_name_attr = "lipsync_conn_id"
@@ -75,6 +80,34 @@ class LipsyncHook(BaseHook):
 
             self._async_client = AsyncLipsyncClient(self._settings.target.api_key, **_client_arguments(self._settings))
         return self._async_client
+
+    def look(self, job_id: str) -> Job | LipsyncError:
+        """Return a job, or why it could not be seen: a value, since this says nothing about the job."""
+        try:
+            return self.client.get_job(job_id)
+        except LipsyncError as error:
+            return error
+
+    def open_web(self) -> Web:
+        """Return a fetcher of media and finished videos; close it.
+
+        It reaches private addresses only where the API itself has one (the sandbox), or the connection allows it.
+        """
+        from airflow_provider_lipsync.media.web import Web
+
+        return Web(may_be_private=self._may_be_private)
+
+    def _may_be_private(self) -> bool:
+        if self.settings.allow_private_output_hosts:
+            return True
+        from airflow_provider_lipsync.media.addresses import is_public
+
+        host = urlsplit(self.settings.target.base_url).hostname or ""
+        try:
+            found = socket.getaddrinfo(host, None)
+        except OSError:
+            return False
+        return not all(is_public(str(address[0])) for *_, address in found)
 
     def close(self) -> None:
         """Close the synchronous client."""

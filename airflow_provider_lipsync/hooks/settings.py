@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+from airflow_provider_lipsync.api.answers import is_http_url
 from airflow_provider_lipsync.api.wire import DEFAULT_BASE_URL, Target, holds_key
 from airflow_provider_lipsync.exceptions import LipsyncMisconfigured
 
 __all__ = ["ConnectionLike", "ConnectionSettings", "read_connection"]
 
 _API_PATH = urlsplit(DEFAULT_BASE_URL).path
+_MB = 1_000_000
 
 
 class ConnectionLike(Protocol):
@@ -38,6 +41,11 @@ class ConnectionSettings:
     :param max_connections: connections that are open at once at the most.
     :param typical_seconds: what a quick and what a slow job takes.
     :param ledger_path: folder in any object storage where bought jobs are remembered; None = Airflow's own store.
+    :param staging_path: folder in any object storage where local files are put for the vendor; None = none.
+    :param public_url_base: from the beginning of a path to the URL under which it can be fetched without a signature.
+    :param largest_input: bytes of one input at the most.
+    :param largest_output: bytes of a finished video at the most.
+    :param allow_private_output_hosts: whether videos may be fetched from addresses that only this network knows.
     """
 
     target: Target
@@ -45,6 +53,11 @@ class ConnectionSettings:
     max_connections: int = 10
     typical_seconds: tuple[float, float] = field(default=(30.0, 120.0))
     ledger_path: str | None = None
+    staging_path: str | None = None
+    public_url_base: Mapping[str, str] = field(default_factory=dict)
+    largest_input: int = 1000 * _MB
+    largest_output: int = 10_000 * _MB
+    allow_private_output_hosts: bool = False
 
 
 def read_connection(conn: ConnectionLike) -> ConnectionSettings:
@@ -67,6 +80,11 @@ def read_connection(conn: ConnectionLike) -> ConnectionSettings:
                 _number(extras, "typical_seconds_high", 120.0),
             ),
             ledger_path=_path(extras, "ledger_path", target.api_key),
+            staging_path=_path(extras, "staging_path", target.api_key),
+            public_url_base=_url_bases(extras, target.api_key),
+            largest_input=int(_number(extras, "max_input_mb", 1000, least=1) * _MB),
+            largest_output=int(_number(extras, "max_output_mb", 10_000, least=1) * _MB),
+            allow_private_output_hosts=_switch(extras, "allow_private_output_hosts"),
         )
     except LipsyncMisconfigured as error:
         raise LipsyncMisconfigured(f"connection {conn.conn_id!r}: {error.message}") from None
@@ -79,6 +97,36 @@ def _path(extras: Mapping[str, Any], name: str, api_key: str) -> str | None:
     if not isinstance(value, str) or "://" not in value or holds_key(value, api_key):
         raise LipsyncMisconfigured(f"the extra {name} must be a URL such as s3://conn_id@bucket/folder")
     return value.strip()
+
+
+def _url_bases(extras: Mapping[str, Any], api_key: str) -> dict[str, str]:
+    value = extras.get("public_url_base")
+    if value is None or value == "":
+        return {}
+    try:
+        found = json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        found = None
+    if not isinstance(found, Mapping) or not all(map(_is_base, found.items())) or holds_key(str(found), api_key):
+        raise LipsyncMisconfigured(
+            'the extra public_url_base must map paths to URLs: {"s3://bucket/": "https://cdn.example.com/"}'
+        )
+    return dict(found)
+
+
+def _is_base(item: tuple[object, object]) -> bool:
+    path, url = item
+    return isinstance(path, str) and "://" in path and isinstance(url, str) and is_http_url(url) and "@" not in url
+
+
+def _switch(extras: Mapping[str, Any], name: str) -> bool:
+    value = extras.get(name)
+    told = value.strip().lower() if isinstance(value, str) else value
+    if told in (None, "", False, "false"):
+        return False
+    if told in (True, "true"):
+        return True
+    raise LipsyncMisconfigured(f"the extra {name} must be true or false, got {value!r}")
 
 
 def _base_url(conn: ConnectionLike) -> str:

@@ -6,7 +6,6 @@ an id knows that a job may have been bought, and one that finds an id need not b
 
 from __future__ import annotations
 
-import re
 import signal
 import time
 import uuid
@@ -17,6 +16,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from airflow_provider_lipsync.exceptions import LipsyncLedgerUnavailable
+from airflow_provider_lipsync.media.places import words
 
 __all__ = ["Generation", "Ledger", "Memory", "Record", "State", "unhurried"]
 
@@ -149,6 +149,11 @@ class Ledger:
         """Where it is kept, for messages."""
         return self._memory.place
 
+    def fingerprint_of(self, job_id: str) -> Mapping[str, str] | None:
+        """Return what a job was bought for, from what was read or written last; None where that is not known."""
+        last = self._last
+        return (last.fingerprint or None) if last is not None and last.job_id == job_id else None
+
     def read(self) -> Record | None:
         """Return what is known; None where nothing was ever bought.
 
@@ -239,16 +244,16 @@ class Ledger:
         try:
             self._memory.save(record.as_json())
         except Exception as error:  # noqa: BLE001 - what it says is not worth a failed task; the next try looks anew
-            self._log.warning("The ledger (%s) could not be written: %s", self.place, _words(error))
+            self._log.warning("The ledger (%s) could not be written: %s", self.place, words(error))
 
     def _patiently(self, record: Record) -> BaseException | None:
         """Write; return what wanted to end the task meanwhile."""
-        pause, ending, error = _FIRST_PAUSE, None, None
+        pause, ending, why = _FIRST_PAUSE, None, ""
         for left in reversed(range(_ATTEMPTS)):
             try:
                 self._memory.save(record.as_json())
             except Exception as fault:  # noqa: BLE001 - whatever it was, the id is worth another attempt
-                error = fault
+                why = words(fault)
             except BaseException as end:  # noqa: BLE001 - raised again by the caller, once the id stands
                 ending = ending or end
             else:
@@ -256,7 +261,7 @@ class Ledger:
             if left and ending is None:
                 self._sleep(pause)
                 pause *= 2
-        self._tell_unwritten(record, _words(error))
+        self._tell_unwritten(record, why)
         return ending
 
     def _is_taken_over(self, record: Record) -> bool:
@@ -280,7 +285,7 @@ class Ledger:
         )
 
     def _unavailable(self, what: str, error: Exception) -> LipsyncLedgerUnavailable:
-        return LipsyncLedgerUnavailable(f"the ledger ({self.place}) could not be {what}: {_words(error)}")
+        return LipsyncLedgerUnavailable(f"the ledger ({self.place}) could not be {what}: {words(error)}")
 
 
 @contextmanager
@@ -294,8 +299,3 @@ def unhurried() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _words(error: BaseException | None) -> str:
-    """Return an error's words without the query strings in them, which may be signatures."""
-    return f"{type(error).__name__}: {re.sub(r'[?][^ ]*', '?…', str(error))[:_LONGEST_NOTE]}"

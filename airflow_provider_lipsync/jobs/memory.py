@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,35 +11,16 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_lipsync.api.wire import without_userinfo
 from airflow_provider_lipsync.exceptions import LipsyncMisconfigured
 from airflow_provider_lipsync.jobs.ledger import Memory
+from airflow_provider_lipsync.media.task_key import TaskKey
 from airflow_provider_lipsync.media.whole import LOCAL, whole_file
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-__all__ = ["FollowingMemory", "ObjectMemory", "StateStoreMemory", "TaskKey", "memory_of"]
+__all__ = ["FollowingMemory", "ObjectMemory", "StateStoreMemory", "memory_of"]
 
 _KEY = "lipsync_job"
 _RETENTION = timedelta(days=90)  # a clear may come long after the run; Airflow's own default is 30 days
-_LONGEST_NAME = 60  # characters of each readable part of an object's name
-
-
-@dataclass(frozen=True, kw_only=True)
-class TaskKey:
-    """The identity of a task instance: the same for all of its tries."""
-
-    dag_id: str
-    run_id: str
-    task_id: str
-    map_index: int = -1
-
-    def object_name(self) -> str:
-        """Return a name for a file: readable, and made unmistakable by a hash."""
-        parts = (self.dag_id, self.run_id, self.task_id, str(self.map_index))
-        digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
-        dag_id, run_id, task_id, _ = (
-            re.sub(r"[^A-Za-z0-9._+-]", "_", part)[:_LONGEST_NAME].strip(".") for part in parts
-        )
-        return f"{dag_id or '_'}/{run_id}~{task_id}~{self.map_index}~{digest}.json"
 
 
 class StateStoreMemory:
@@ -74,10 +52,11 @@ class ObjectMemory:
     def __init__(self, folder: str, key: TaskKey) -> None:
         from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-        self.place = f"ledger_path, {without_userinfo(folder.rstrip('/'))}/{key.object_name()}"
+        name = f"{key.name()}.json"
+        self.place = f"ledger_path, {without_userinfo(folder.rstrip('/'))}/{name}"
         try:
             self._folder: ObjectStoragePath = ObjectStoragePath(folder.rstrip("/"))
-            self._path: ObjectStoragePath = self._folder / key.object_name()
+            self._path: ObjectStoragePath = self._folder / name
             _ = self._path.fs  # made when it is first asked for
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"
@@ -136,8 +115,6 @@ def memory_of(context: Mapping[str, Any], *, ledger_path: str | None) -> Memory 
     """
     store = context.get("task_state_store")
     if ledger_path:
-        ti = context["ti"]
-        key = TaskKey(dag_id=ti.dag_id, run_id=ti.run_id, task_id=ti.task_id, map_index=ti.map_index)
-        folder = ObjectMemory(ledger_path, key)
+        folder = ObjectMemory(ledger_path, TaskKey.of(context["ti"]))
         return folder if store is None else FollowingMemory(folder, StateStoreMemory(store))
     return None if store is None else StateStoreMemory(store)

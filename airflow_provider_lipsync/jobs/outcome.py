@@ -23,6 +23,7 @@ from airflow_provider_lipsync.exceptions import (
     LipsyncJobTimeout,
     LipsyncKeyRefused,
     LipsyncNoCredits,
+    LipsyncOutputExists,
     LipsyncSubmitUncertain,
     LipsyncUnknownJob,
     Video,
@@ -46,6 +47,7 @@ _HOPELESS_AT_SUBMIT = (
     LipsyncInputChanged,
     LipsyncKeyRefused,
     LipsyncNoCredits,
+    LipsyncOutputExists,
     LipsyncSubmitUncertain,
 )
 
@@ -134,10 +136,14 @@ def as_submit_error(error: LipsyncError, *, resubmits: bool = False) -> LipsyncE
 
 
 def as_wait_error(error: LipsyncError, *, next_try: str) -> LipsyncError:
-    """Return what an operator raises when a bought job did not end well, or could not be seen: all are retried.
+    """Return what an operator raises when a bought job did not end well, or could not be seen.
+
+    All are retried, but for a place that is taken: waiting does not free it.
 
     :param next_try: what a retry or clear will do about the job.
     """
+    if isinstance(error, LipsyncOutputExists):
+        return as_task_error(error, AirflowFailException)
     if error.job_id and isinstance(error, LipsyncJobFailed):
         if not next_try.endswith("waits on for this job"):
             error.next_step = f"mend what the vendor names; {next_try}"
@@ -162,7 +168,7 @@ def as_sensor_error(error: LipsyncError) -> LipsyncError:
         return as_task_error(error, AirflowSensorTimeout)
     if type(error) is LipsyncJobFailed and error.next_step == LipsyncJobFailed.default_next:
         error.next_step = "mend what the vendor names, then clear the task that bought this job (this one buys nothing)"
-    hopeless = isinstance(error, LipsyncJobFailed | LipsyncBadInput)
+    hopeless = isinstance(error, LipsyncJobFailed | LipsyncBadInput | LipsyncOutputExists)
     return as_task_error(error, AirflowFailException if hopeless else AirflowException)
 
 

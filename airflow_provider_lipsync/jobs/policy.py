@@ -5,16 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
+from airflow_provider_lipsync.exceptions import LipsyncBadInput
 from airflow_provider_lipsync.jobs.fingerprint import changed_fields
 from airflow_provider_lipsync.jobs.ledger import Generation, Record, State
 
-__all__ = ["Action", "OnAmbiguousSubmit", "OnChangedInput", "OnClear", "Plan", "Wishes", "plan_try"]
+__all__ = [
+    "Action",
+    "IfExists",
+    "OnAmbiguousSubmit",
+    "OnChangedInput",
+    "OnClear",
+    "Plan",
+    "Wishes",
+    "checked_if_exists",
+    "plan_try",
+]
 
 OnClear = Literal["auto", "resubmit", "reuse"]
 OnAmbiguousSubmit = Literal["resubmit"]
 OnChangedInput = Literal["fail", "reattach", "resubmit"]
+IfExists = Literal["reuse", "replace", "fail"]
 
 
 class Action(StrEnum):
@@ -59,6 +71,17 @@ class Plan:
     action: Action
     changed: tuple[str, ...] = ()
     given_up: str | None = None
+
+
+def checked_if_exists(value: object) -> IfExists:
+    """Return what to do where something stands under the output path already.
+
+    :raises LipsyncBadInput: it is no choice.
+    """
+    for choice in get_args(IfExists):
+        if value == choice:
+            return cast(IfExists, choice)
+    raise LipsyncBadInput(f"if_exists: allowed are {', '.join(get_args(IfExists))}; got {value!r}")
 
 
 def plan_try(record: Record | None, *, generation: Generation, fingerprint: Mapping[str, str], wishes: Wishes) -> Plan:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_lipsync.api.models import Endpoint, Job, JobStatus, SubmitRequest
 from airflow_provider_lipsync.exceptions import (
@@ -16,10 +16,14 @@ from airflow_provider_lipsync.exceptions import (
     LipsyncSubmitUncertain,
     LipsyncUnknownJob,
 )
-from airflow_provider_lipsync.jobs.fingerprint import fingerprint
 from airflow_provider_lipsync.jobs.ledger import Ledger, Record, State, unhurried
 from airflow_provider_lipsync.jobs.policy import Action, Plan, Wishes, plan_try
+from airflow_provider_lipsync.jobs.wanted import Marks, Wanted
 from airflow_provider_lipsync.jobs.wording import ambiguous, changed_input, forgotten, moment, uncertain
+from airflow_provider_lipsync.media.receipt import Receipt
+
+if TYPE_CHECKING:
+    from airflow_provider_lipsync.jobs.keeping import Keeper
 
 __all__ = ["Held", "Purchase"]
 
@@ -32,11 +36,13 @@ class Held:
 
     :param job: as it was last seen.
     :param deadline: seconds since the epoch, until which it is waited for.
+    :param marks: fingerprint of what it was bought for; None where not known.
     :param is_new: whether this try bought it.
     """
 
     job: Job
     deadline: float
+    marks: Marks | None = None
     is_new: bool = False
 
 
@@ -47,6 +53,7 @@ class Purchase:
     :param submit: sends the POST.
     :param look: sends the GET; returns the job, or the error of the look.
     :param ledger: what is remembered; None where this Airflow has no memory and none was given.
+    :param keeper: knows what stands where the video is to stand; None where it is not to be kept.
     :param is_first_try: whether no earlier try can have bought anything; read only where there is no ledger.
     :param job_timeout: seconds from the submit.
     :param log: the task's.
@@ -55,23 +62,27 @@ class Purchase:
     submit: Callable[[SubmitRequest], Job]
     look: Callable[[str], Job | LipsyncError]
     ledger: Ledger | None
+    keeper: Keeper | None
     wishes: Wishes
     is_first_try: bool
     job_timeout: float
     log: Any
     now: Callable[[], float] = time.time
 
-    def job_for(self, request: SubmitRequest, *, resume_job_id: str | None = None) -> Held:
-        """Return the job to wait for; buy one only where the ledger and the user's wishes allow it.
+    def job_for(self, wanted: Wanted, *, resume_job_id: str | None = None) -> Held | Receipt:
+        """Return the job to wait for, or the receipt of a video that stands already.
+
+        One is bought only where the ledger, the output path and the user's wishes allow it.
 
         :param resume_job_id: a job that a person found; None = none. Nothing is bought then.
         :raises LipsyncSubmitUncertain: an earlier submit, or this one, may have been charged.
         :raises LipsyncLedgerUnavailable: the ledger cannot be used; nothing was sent.
+        :raises LipsyncOutputExists: something else stands where the video is to stand; nothing was sent.
         :raises LipsyncInputChanged: a retry has other inputs than the job that is not delivered yet.
         :raises LipsyncError: the submit was refused, or the job cannot be looked at.
         """
         try:
-            return self._find_or_buy(request, resume_job_id)
+            return self._find_or_buy(wanted, resume_job_id)
         except (
             LipsyncLedgerUnavailable
         ) as error:  # never after a submit: an id that cannot be written is told, not raised
@@ -79,23 +90,40 @@ class Purchase:
                 raise
             raise LipsyncLedgerUnavailable(f"{error.message}. Nothing was sent.") from error.__cause__
 
-    def _find_or_buy(self, request: SubmitRequest, resume_job_id: str | None) -> Held:
+    def _find_or_buy(self, wanted: Wanted, resume_job_id: str | None) -> Held | Receipt:
         if resume_job_id is not None:
-            return self._adopt(resume_job_id, request.endpoint)
+            stored = self.keeper.of_job(resume_job_id) if self.keeper else None
+            return stored or self._adopt(resume_job_id, wanted.endpoint)
         if self.ledger is None:
-            return self._buy_without_memory(request)
-        record, marks = self.ledger.read(), fingerprint(request)
+            return self._buy_without_memory(wanted)
+        record = self.ledger.read()
+        if record is None:
+            return self._buy(self.ledger, wanted, None)
+        marks = wanted.marks_beside(record.fingerprint)
         plan = plan_try(record, generation=self.ledger.generation, fingerprint=marks, wishes=self.wishes)
-        if record is None or plan.action is Action.BUY:
+        if plan.action is Action.BUY:
             self._tell_purchase(record, plan)
-            return self._buy(self.ledger, request, marks)
+            return self._buy(self.ledger, wanted, record)
         if plan.action is Action.ASK or record.job_id is None:
-            raise uncertain(record)
-        return self._continue(self.ledger, record, plan) or self._buy(self.ledger, request, marks)
+            return self._there_already(wanted) or self._ask(record)
+        return self._continue(self.ledger, record, plan) or self._buy(self.ledger, wanted, record)
 
-    def _continue(self, ledger: Ledger, record: Record, plan: Plan) -> Held | None:
-        """Return the job of an earlier try; None if the vendor says that it failed."""
+    def _there_already(self, wanted: Wanted) -> Receipt | None:
+        """Return the receipt of a video of the same inputs: then nobody need be asked."""
+        try:
+            return self.keeper.found(wanted.marks(), is_again=True) if self.keeper else None
+        except LipsyncError:
+            return None
+
+    def _ask(self, record: Record) -> NoReturn:
+        raise uncertain(record)
+
+    def _continue(self, ledger: Ledger, record: Record, plan: Plan) -> Held | Receipt | None:
+        """Return the job of an earlier try, or the video it stored; None if the vendor says that it failed."""
         job_id = record.job_id or ""
+        stored = self.keeper.of_job(job_id) if self.keeper and plan.action is Action.REATTACH else None
+        if stored is not None:
+            return stored
         found = self._look_at(job_id)
         seen = found if isinstance(found, Job) else _unseen(job_id)
         if seen.status is JobStatus.FAILED:
@@ -117,7 +145,7 @@ class Purchase:
             repr(seen.raw_status) if isinstance(found, Job) else "(not seen)",
             f" What was asked for differs now in {', '.join(plan.changed)}." if plan.changed else "",
         )
-        return Held(job=seen, deadline=self._deadline(record.submitted_at))
+        return Held(job=seen, deadline=self._deadline(record.submitted_at), marks=record.fingerprint or None)
 
     def _adopt(self, job_id: str, endpoint: Endpoint) -> Held:
         """Take a job that a person named, once it was seen: a slip of the pen must not replace what is known."""
@@ -149,36 +177,50 @@ class Purchase:
         )
         return ledger.renew(adopted)
 
-    def _buy(self, ledger: Ledger, request: SubmitRequest, marks: Mapping[str, str]) -> Held:
-        record = ledger.intend(endpoint=request.endpoint.value, fingerprint=marks, now=self.now())
+    def _buy(self, ledger: Ledger, wanted: Wanted, record: Record | None) -> Held | Receipt:
+        marks = wanted.marks()
+        standing = self.keeper.found(marks, is_again=record is not None) if self.keeper else None
+        if standing is not None:
+            return standing
+        request = wanted.request()
+        intent = ledger.intend(endpoint=wanted.endpoint.value, fingerprint=marks, now=self.now())
         try:
             job = self.submit(request)
         except LipsyncSubmitUncertain as error:
-            ledger.uncertain(record, error.message)
-            raise uncertain(replace(record, note=error.message), error) from error.__cause__
+            ledger.uncertain(intent, error.message)
+            raise uncertain(replace(intent, note=error.message), error) from error.__cause__
         except LipsyncError as error:
-            ledger.refused(record, error.message)
+            ledger.refused(intent, error.message)
             raise
-        deadline = record.submitted_at + self.job_timeout
+        deadline = intent.submitted_at + self.job_timeout
         with unhurried():
-            self._tell_bought(job, request, deadline)
-            ledger.bought(record, job.id)
-        return Held(job=job, deadline=deadline, is_new=True)
+            self._tell_bought(job, wanted.endpoint, deadline)
+            ledger.bought(intent, job.id)
+        return Held(job=job, deadline=deadline, marks=marks, is_new=True)
 
-    def _buy_without_memory(self, request: SubmitRequest) -> Held:
-        if not self.is_first_try and self.wishes.on_ambiguous_submit != "resubmit":
-            raise forgotten(request.endpoint)
+    def _buy_without_memory(self, wanted: Wanted) -> Held | Receipt:
+        must_ask = not self.is_first_try and self.wishes.on_ambiguous_submit != "resubmit"
+        try:
+            marks = wanted.marks()
+            standing = self.keeper.found(marks, is_again=False) if self.keeper else None
+        except LipsyncError as error:
+            raise (forgotten(wanted.endpoint) if must_ask else error) from error.__cause__
+        if standing is not None:
+            return standing
+        if must_ask:
+            raise forgotten(wanted.endpoint)
         self.log.warning(
             "This Airflow has no task state store and the connection has no ledger_path: should this try die, the next "
             "one will not know its job, and will refuse to buy. Airflow 3.3, or ledger_path, mends that."
         )
+        request = wanted.request()
         submitted_at = self.now()
         try:
             job = self.submit(request)
         except LipsyncSubmitUncertain as error:
-            raise ambiguous(error.message, request.endpoint, submitted_at, error) from error.__cause__
-        self._tell_bought(job, request, submitted_at + self.job_timeout)
-        return Held(job=job, deadline=submitted_at + self.job_timeout, is_new=True)
+            raise ambiguous(error.message, wanted.endpoint, submitted_at, error) from error.__cause__
+        self._tell_bought(job, wanted.endpoint, submitted_at + self.job_timeout)
+        return Held(job=job, deadline=submitted_at + self.job_timeout, marks=marks, is_new=True)
 
     def _look_at(self, job_id: str) -> Job | LipsyncError:
         """Return the job, or why it cannot be seen now, which says nothing about it. A refused key is raised."""
@@ -201,17 +243,17 @@ class Purchase:
     def _deadline(self, submitted_at: float) -> float:
         return max(submitted_at + self.job_timeout, self.now() + self.job_timeout * _SHARE_OF_TIMEOUT)
 
-    def _tell_bought(self, job: Job, request: SubmitRequest, deadline: float) -> None:
+    def _tell_bought(self, job: Job, endpoint: Endpoint, deadline: float) -> None:
         """Tell the id before anything else is done with it: this line outlives a worker that dies now."""
         self.log.info(
             "Job %s (%s) was bought and is charged; it has no cancel. Deadline: %s.",
             job.id,
-            request.endpoint.value,
+            endpoint.value,
             moment(deadline),
         )
 
-    def _tell_purchase(self, record: Record | None, plan: Plan) -> None:
-        if record is None or record.state is State.REFUSED:
+    def _tell_purchase(self, record: Record, plan: Plan) -> None:
+        if record.state is State.REFUSED:
             return
         if plan.given_up:
             changed = f"the inputs changed ({', '.join(plan.changed)})" if plan.changed else "it was asked for"

@@ -12,11 +12,15 @@ class Boxes:
         self._head = b""
         self._left = 0
         self._to_the_end = False
+        self._has_media = False
 
     @property
     def are_whole(self) -> bool:
-        """Whether what came so far ends with a box. A last box of no size reaches to the end, wherever that is."""
-        return self._to_the_end or (self._left == 0 and not self._head)
+        """Whether what came so far ends with a box, and one holds media: before that, no file ends.
+
+        A last box of no size reaches to the end, wherever that is.
+        """
+        return self._has_media and (self._to_the_end or (self._left == 0 and not self._head))
 
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes of the file."""
@@ -40,5 +44,6 @@ class Boxes:
             return
         size = int.from_bytes(self._head[8:] or self._head[:4], "big")
         self._to_the_end = size == 0
+        self._has_media |= self._head[4:8] == b"mdat"
         self._left = max(0, size - len(self._head))
         self._head = b""

@@ -111,9 +111,16 @@ class JobTask(_Task):
 
         :raises LipsyncJobFailed: it has none.
         """
+        return self._result_of(job)
+
+    def _result_of(self, job: Job) -> LipsyncResult:
         result = finished(job)
         self.log.info("Job %s is completed. For a time its video is at %s.", job.id, without_query(job.output or ""))
         return result
+
+    def _carried(self) -> dict[str, Any]:
+        """Return what a host wants to know again when it comes back from the trigger; no secret."""
+        return {}
 
     def _first_look(self, job_id: str) -> Job | None:
         """Return the job if it has ended already; a look that does not work leaves it to the waiting."""
@@ -135,7 +142,7 @@ class JobTask(_Task):
         self.defer(
             trigger=trigger,
             method_name="execute_complete",
-            kwargs={"job_id": job_id, "deadline": deadline},
+            kwargs={"job_id": job_id, "deadline": deadline, **self._carried()},
             timeout=timedelta(seconds=left),
         )
 

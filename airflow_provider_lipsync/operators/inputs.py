@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowFailException
@@ -13,12 +14,17 @@ from airflow_provider_lipsync.api.models import SubmitRequest
 from airflow_provider_lipsync.api.wire import refuse_key
 from airflow_provider_lipsync.exceptions import LipsyncBadInput
 from airflow_provider_lipsync.jobs.outcome import as_task_error, job_id_of
+from airflow_provider_lipsync.media.sources import LocalSource, Source, source_of
+from airflow_provider_lipsync.operators.wanted import WantedJob
 
 if TYPE_CHECKING:
     from airflow_provider_lipsync.hooks.lipsync import LipsyncHook
+    from airflow_provider_lipsync.media.staging import Staging
+    from airflow_provider_lipsync.media.web import Web
 
-__all__ = ["JobInputs", "seconds"]
+__all__ = ["JobInputs", "as_text", "seconds"]
 
+_SHORTEST_URL_SECONDS = 3600.0  # that a signed URL lives: the vendor fetches right after the submit, or from its queue
 _LONGEST_SECONDS = 366 * 24 * 3600.0  # a year: beyond, dates overflow
 
 
@@ -31,33 +37,62 @@ class JobInputs:
     webhook_url: Any
     resume_job_id: Any
 
+    wait_for_completion: bool
+    job_timeout: float
+    log: Any
+
     @property
     def hook(self) -> LipsyncHook:
         """The hook; a host has one."""
         raise NotImplementedError
 
-    def _request(self) -> SubmitRequest:
-        """Return the request, from values that are rendered by now.
+    def _wanted(self, web: Web, staging: Staging | None) -> WantedJob:
+        """Return what is asked for, from values that are rendered by now; nothing is read of the media yet.
 
         :raises LipsyncBadInput: a value cannot be sent; the message never holds the API key.
         """
-        target = self.hook.settings.target
-        refuse_key({name: getattr(self, name) for name in self.template_fields}, target.api_key)
-        return self.request_class(**self._checked_values(target.base_url))
+        from airflow_provider_lipsync.media.publishing import Publisher
 
-    def _checked_values(self, vendor_url: str) -> dict[str, Any]:
-        extra = check.checked_form_state(self.extra_form_state)
-        self._check_media_in(extra)
-        checked = {name: self._checked(name) for name in self._value_fields() if name not in extra}
-        missing = dict.fromkeys(self.request_class.required, "")  # named by extra_form_state instead
+        settings = self.hook.settings
+        refuse_key({name: getattr(self, name) for name in self.template_fields}, settings.target.api_key)
+        extra = check.checked_mapping("extra_form_state", self.extra_form_state)
+        return WantedJob(
+            request_class=self.request_class,
+            values=self._checked_values(extra, settings.target.base_url),
+            sources=self._sources(extra),
+            publisher=Publisher(
+                staging=staging,
+                public_url_base=settings.public_url_base,
+                lifetime=max(_SHORTEST_URL_SECONDS, self.job_timeout),
+                largest=settings.largest_input,
+                web=web,
+                log=self.log,
+            ),
+            log=self.log,
+        )
+
+    def _checked_values(self, extra: Mapping[str, Any], vendor_url: str) -> dict[str, Any]:
+        """Return all but the media."""
+        checked = {name: self._checked(name) for name in self._plain_fields() if name not in extra}
         webhook = check.checked_webhook(self.webhook_url, vendor_url=vendor_url)
-        return {**missing, **checked, "extra_form_state": extra, "webhook": webhook}
+        further = {name: value for name, value in extra.items() if name not in self.request_class.media_fields()}
+        return {**checked, "extra_form_state": further, "webhook": webhook}
 
-    def _check_media_in(self, extra: Mapping[str, Any]) -> None:
-        """Refuse media that come through ``extra_form_state`` as any others; its other fields are the user's affair."""
-        for name in self.request_class.media_fields():
-            if name in extra:
-                check.checked_media(name, extra[name], required=name in self.request_class.required)
+    def _sources(self, extra: Mapping[str, Any]) -> dict[str, Source]:
+        """Return the media, those of ``extra_form_state`` over the fields of the same name."""
+        named = {name: extra.get(name, getattr(self, name)) for name in self.request_class.media_fields()}
+        found = {name: self._source(name, value) for name, value in named.items()}
+        return {name: source for name, source in found.items() if source is not None}
+
+    def _source(self, name: str, value: object) -> Source | None:
+        source = source_of(name, value, required=name in self.request_class.required)
+        if isinstance(source, LocalSource) and not self.wait_for_completion:
+            raise LipsyncBadInput(
+                f"{name}: a local file needs wait_for_completion=True, since its copy in the staging_path is removed "
+                f"when the job is over; or put the file into an object storage yourself. Got {source.shown}. "
+                "Nothing was sent."
+            )
+        return source
 
     def _checked(self, name: str) -> Any:
         """Return the value of one field as it is sent."""
@@ -69,10 +104,8 @@ class JobInputs:
                 return check.checked_order(value)
             case "seed":
                 return check.checked_seed(value)
-            case "prompt":
-                return check.checked_text(name, value)
             case _:
-                return check.checked_media(name, value, required=name in self.request_class.required)
+                return check.checked_text(name, value)
 
     def _check_literals(self) -> None:
         """Refuse, while the DAG is being written, what can be seen to be wrong already.
@@ -80,19 +113,22 @@ class JobInputs:
         :raises LipsyncBadInput: a value that is neither a template nor an XCom cannot be sent.
         """
         try:
-            extra = check.checked_form_state(self.extra_form_state) if _is_literal(self.extra_form_state) else None
-            self._check_media_in(extra or {})  # all of it is literal
-            for name in self._value_fields():
-                if extra is not None and name not in extra and _is_literal(getattr(self, name)):
-                    self._checked(name)
             if _is_literal(self.webhook_url):
                 check.checked_webhook(self.webhook_url, vendor_url=None)
+            if not _is_literal(self.extra_form_state):
+                return
+            extra = check.checked_mapping("extra_form_state", self.extra_form_state)
+            for name in self.request_class.media_fields():
+                if _is_literal(value := extra.get(name, getattr(self, name))):
+                    self._source(name, value)
+            for name in self._plain_fields():
+                if name not in extra and _is_literal(getattr(self, name)):
+                    self._checked(name)
         except LipsyncBadInput as error:
             raise as_task_error(error, AirflowFailException) from None
 
-    def _value_fields(self) -> tuple[str, ...]:
-        order = ("order",) if hasattr(self, "order") else ()
-        return (*self.request_class.media_fields(), *order, "resolution", "prompt", "seed")
+    def _plain_fields(self) -> tuple[str, ...]:
+        return (*(("order",) if hasattr(self, "order") else ()), "resolution", "prompt", "seed")
 
     def _resumed_id(self) -> str | None:
         """Return the job that a person named; None where an empty template, or nothing, was given.
@@ -115,6 +151,11 @@ def _is_literal(value: object) -> bool:
     if isinstance(value, Mapping):
         return all(_is_literal(key) and _is_literal(item) for key, item in value.items())
     return value is None or isinstance(value, bool | int | float)
+
+
+def as_text(medium: Any) -> Any:
+    """Return a ``pathlib.Path`` as text: Airflow does not render it, and 3.1 calls its ``resolve()`` to do so."""
+    return str(medium) if isinstance(medium, PurePath) else medium
 
 
 def seconds(name: str, value: object) -> float:

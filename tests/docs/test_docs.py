@@ -12,6 +12,7 @@ from airflow.sdk import DAG
 from airflow_provider_lipsync import exceptions
 from airflow_provider_lipsync.hooks.settings import read_connection
 from airflow_provider_lipsync.jobs.outcome import LipsyncResult
+from airflow_provider_lipsync.media.receipt import Receipt
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "benchmarks").rglob("*.md")])
@@ -110,6 +111,20 @@ def test_every_row_of_will_this_charge_me_names_its_tests() -> None:
         named_here = re.findall(r"`(test_\w+)`", row)
         assert named_here, row
         assert set(named_here) <= tests, row
+
+
+def test_the_json_in_the_docs_is_json() -> None:
+    found = [json.loads(code) for _, code in blocks("json")]
+    assert len(found) >= 3
+
+
+def test_the_receipt_in_the_docs_is_one_and_each_of_its_keys_is_told() -> None:
+    page = (ROOT / "docs" / "media.md").read_text()
+    [shown] = [code for found, code in blocks("json") if found.name == "media.md" and '"lipsync-receipt"' in code]
+    receipt = Receipt.from_bytes(shown.encode())
+    assert json.loads(receipt.as_bytes()) == json.loads(shown)
+    table = page.split("| key | type | meaning |")[1].split("\n\n")[0]
+    assert [key for key in json.loads(shown) if f"`{key}`" not in table] == []
 
 
 def test_every_key_of_the_result_is_in_the_docs() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import signal
 import subprocess
@@ -30,14 +31,16 @@ def test_it_publishes_a_video_with_sound(tmp_path):
     assert not left_behind(folder)
 
     result = json.loads((folder / "result.json").read_text())
-    assert list(result) == ["job_id", "published", "local_copy", "seconds", "width", "height", "credits"]
+    assert list(result) == ["job_id", "published", "sha256", "local_copy", "seconds", "width", "height", "credits"]
     assert result["published"].startswith("s3://lipsync-media/weekly/")
     video = inspect_video(Path(result["local_copy"]))
     assert video.codecs == ("h264", "aac")
     assert (video.seconds, video.width, video.height) == (result["seconds"], result["width"], result["height"])
     assert result["credits"] >= 2 * video.seconds - 2
     assert (folder / "frame.png").read_bytes()[:4] == picture.read_bytes()[:4] == b"\x89PNG"
-    for said in (result["job_id"], result["published"], result["local_copy"], "worker slots held meanwhile: 0"):
+    assert result["sha256"] == hashlib.sha256(Path(result["local_copy"]).read_bytes()).hexdigest()
+    told = (result["job_id"], result["published"], result["sha256"][:16], result["local_copy"], ".mp4.lipsync.json")
+    for said in (*told, "worker slots held meanwhile: 0", "a worker stores the video"):
         assert said in output
 
 

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
+import httpx
 import pytest
 
 from airflow_provider_lipsync.sandbox.server import SandboxServer
 from tests.runner import RealAirflow
 from tests.runner.plugin import StartAirflow
 from tests.runner.secrets import find_secret
+from tests.support.objectstore import BUCKET, aws_connection, objectstore
 
 DAGS = Path(__file__).parent / "dags_provider"
 KEY = "sk_e2e_5f0c1d7a9b3e4826_secret"
 REFUSED_KEY = "sk_e2e_0a9d8c7b6e5f4312_refused"
 DAG_ID = "lipsync_jobs"
-RENDERED = {"render", "publish", "in_place", "submit", "wait", "look_now_and_then"}
+RENDERED = {"render", "publish", "kept", "in_place", "submit", "wait", "look_now_and_then"}
 SUCCEED = RENDERED | {"texts_of_a_cms"}
 FAIL = {"no_sound", "refused_key", "reaches_for_the_key", "from_a_cms", "bad_literal"}
 
@@ -37,9 +41,24 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def airflow(start_airflow: StartAirflow, sandbox: SandboxServer, folder: Path) -> RealAirflow:
+def s3() -> Iterator[tuple[str, Any]]:
+    with objectstore() as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def airflow(start_airflow: StartAirflow, sandbox: SandboxServer, folder: Path, s3: tuple[str, Any]) -> RealAirflow:
+    bucket = f"s3://aws_e2e@{BUCKET}"
+
     def connection(key: str) -> str:
-        return json.dumps({"conn_type": "lipsync", "host": sandbox.url, "password": key})
+        extra = {"staging_path": f"{bucket}/staging"}
+        return json.dumps({"conn_type": "lipsync", "host": sandbox.url, "password": key, "extra": extra})
+
+    def sample(name: str) -> bytes:
+        return httpx.get(f"{sandbox.url}/samples/{name}", trust_env=False).content
+
+    (folder / "voice.wav").write_bytes(sample("voice.wav"))
+    s3[1].put_object(Bucket=BUCKET, Key="private/portrait.png", Body=sample("portrait.png"))
 
     return start_airflow(
         dags=DAGS,
@@ -48,6 +67,8 @@ def airflow(start_airflow: StartAirflow, sandbox: SandboxServer, folder: Path) -
             "AIRFLOW_CONN_LIPSYNC_REFUSED": connection(REFUSED_KEY),
             "AIRFLOW_VAR_LIPSYNC_SAMPLES": f"{sandbox.url}/samples",
             "AIRFLOW_VAR_LIPSYNC_FOLDER": str(folder),
+            "AIRFLOW_VAR_LIPSYNC_BUCKET": bucket,
+            "AIRFLOW_CONN_AWS_E2E": aws_connection(s3[0]),
         },
     )
 
@@ -88,8 +109,8 @@ def test_what_should_succeed_succeeds_and_what_should_fail_fails(finished: Finis
 
 def test_every_job_was_bought_once(finished: Finished, sandbox: SandboxServer) -> None:
     bought = {submit["job_id"] for submit in sandbox.ledger()}
-    assert bought == {finished.xcom(task, "job_id") for task in ("render", "in_place", "submit", "no_sound")}
-    assert len(sandbox.ledger()) == 4
+    assert bought == {finished.xcom(task, "job_id") for task in ("render", "kept", "in_place", "submit", "no_sound")}
+    assert len(sandbox.ledger()) == 5
 
 
 def test_the_result_is_the_same_from_everywhere(finished: Finished, folder: Path) -> None:
@@ -102,6 +123,30 @@ def test_the_result_is_the_same_from_everywhere(finished: Finished, folder: Path
     assert results["publish"]["output_uri"] == f"file://{published}"
 
 
+def test_private_media_go_in_and_the_video_is_kept(finished: Finished, s3: tuple[str, Any]) -> None:
+    result, client = finished.xcom("kept"), s3[1]
+    key = f"kept/{finished.run_id}.mp4"
+    video = client.get_object(Bucket=BUCKET, Key=key)
+    content = video["Body"].read()
+    assert (result["sha256"], result["size"]) == (hashlib.sha256(content).hexdigest(), len(content))
+    assert video["ContentType"] == "video/mp4"
+    receipt = json.loads(client.get_object(Bucket=BUCKET, Key=f"{key}.lipsync.json")["Body"].read())
+    assert (receipt["job_id"], receipt["sha256"], receipt["task_id"]) == (result["job_id"], result["sha256"], "kept")
+    assert client.list_objects_v2(Bucket=BUCKET, Prefix="staging/").get("Contents", []) == []
+    [event] = finished.airflow.query("SELECT extra FROM asset_event")
+    told = json.loads(event.extra) if isinstance(event.extra, str) else event.extra
+    assert told == {name: result[name] for name in ("job_id", "output_uri", "sha256", "size")}
+
+
+def test_no_signature_of_an_input_is_anywhere(finished: Finished, sandbox: SandboxServer, folder: Path) -> None:
+    [job] = [job for job in sandbox.ledger() if job["job_id"] == finished.xcom("kept", "job_id")]
+    form = job["body"]["formState"]
+    signatures = [parse_qs(urlsplit(form[name]).query)["X-Amz-Signature"][0] for name in ("image", "audio")]
+    assert len(set(signatures)) == 2
+    for signature in signatures:
+        assert find_secret(finished.airflow, signature, [folder]) == []
+
+
 def test_the_person_on_call_reads_what_to_do(finished: Finished) -> None:
     job_id = finished.xcom("render", "job_id")
     assert f"Job {job_id} (lipsync-image) was bought and is charged" in finished.log("render")
@@ -112,7 +157,7 @@ def test_the_person_on_call_reads_what_to_do(finished: Finished) -> None:
     assert f"Freeing the worker while job {job_id} renders" in finished.log("render")
     failed = finished.xcom("no_sound", "job_id")
     assert f"job {failed} · charged: yes · video: none · next: mend what the vendor names" in finished.log("no_sound")
-    assert "Invalid audio format" in finished.log("no_sound")
+    assert "Could not download audio: HTTP 404" in finished.log("no_sound")
     assert "job none · charged: no · video: none · next: check the API key" in finished.log("refused_key")
     assert "the API key stands in the request itself, in prompt" in finished.log("reaches_for_the_key")
 

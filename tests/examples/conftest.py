@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from airflow_provider_lipsync.sandbox import SandboxServer
@@ -16,6 +17,7 @@ from demo.storage import Storage, start_storage
 from tests.runner.processes import clean_environment, tail
 
 ROOT = Path(__file__).resolve().parents[2]
+STAGING = "staging"
 
 
 class Examples:
@@ -29,7 +31,7 @@ class Examples:
         return self._ask(None)
 
     def run(self, dag_id: str, **conf: Any) -> dict[str, Any]:
-        """Run a DAG to its end: `state` of the run, and `tasks` with the state of each."""
+        """Run a DAG to its end: `state` of the run, `tasks` with the state of each, `events` of assets."""
         return self._ask({"dag_id": dag_id, "conf": conf})
 
     def _ask(self, request: object) -> dict[str, Any]:
@@ -76,7 +78,11 @@ def examples(storage: Storage, sandbox: SandboxServer, tmp_path_factory: pytest.
 
 
 def _environment(home: Path, storage: Storage, sandbox: SandboxServer) -> dict[str, str]:
-    lipsync = {"conn_type": "lipsync", "host": sandbox.base_url, "password": sandbox.key}
+    """The pictures are private: two in the bucket, and one on a disk."""
+    staging = {"staging_path": f"{storage.root}/{STAGING}"}
+    lipsync = {"conn_type": "lipsync", "host": sandbox.base_url, "password": sandbox.key, "extra": staging}
+    duo = home / "duo.png"
+    duo.write_bytes(_sample(sandbox, "duo.png"))
     return {
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "example_dags"),
@@ -84,7 +90,12 @@ def _environment(home: Path, storage: Storage, sandbox: SandboxServer) -> dict[s
         "AIRFLOW_CONN_LIPSYNC_DEFAULT": json.dumps(lipsync),
         "AIRFLOW_CONN_AWS_DEFAULT": storage.connection,
         "AIRFLOW_VAR_LIPSYNC_STORAGE": storage.root,
-        "AIRFLOW_VAR_LIPSYNC_PORTRAIT_URL": sandbox.sample("portrait.png"),
-        "AIRFLOW_VAR_LIPSYNC_DUO_URL": sandbox.sample("duo.png"),
-        "AIRFLOW_VAR_LIPSYNC_CLIP_URL": sandbox.sample("clip.mp4"),
+        "AIRFLOW_VAR_LIPSYNC_PORTRAIT": storage.put("portrait.png", _sample(sandbox, "portrait.png")),
+        "AIRFLOW_VAR_LIPSYNC_CLIP": storage.put("clip.mp4", _sample(sandbox, "clip.mp4")),
+        "AIRFLOW_VAR_LIPSYNC_DUO": str(duo),
     }
+
+
+def _sample(sandbox: SandboxServer, name: str) -> bytes:
+    with httpx.Client(trust_env=False) as client:
+        return client.get(sandbox.sample(name)).raise_for_status().content

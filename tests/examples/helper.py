@@ -55,7 +55,16 @@ def _describe(bag: Any) -> dict[str, Any]:
 def _run(bag: Any, dag_id: str, conf: dict[str, Any]) -> dict[str, Any]:
     run = bag.dags[dag_id].test(run_conf=conf)
     states = {f"{ti.task_id}[{ti.map_index}]": str(ti.state) for ti in run.get_task_instances()}
-    return {"state": str(run.state), "tasks": states}
+    return {"state": str(run.state), "tasks": states, "events": _asset_events(run.run_id)}
+
+
+def _asset_events(run_id: str) -> list[dict[str, Any]]:
+    from airflow.models.asset import AssetEvent
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    with create_session() as session:
+        return list(session.scalars(select(AssetEvent.extra).where(AssetEvent.source_run_id == run_id)))
 
 
 if __name__ == "__main__":

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 from collections.abc import Collection
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
+from airflow_provider_lipsync.media.receipt import RECEIPT_SUFFIX, Receipt
+from demo.storage import BUCKET
 from demo.video import Video, inspect_video
-from tests.examples.conftest import ROOT
+from tests.examples.conftest import ROOT, STAGING
 
 pytestmark = pytest.mark.airflow
 
 ALL_DAGS = {
     "dialogue": "dialogue.py",
     "dubbing": "dubbing.py",
+    "greetings": "greetings.py",
     "submit_and_wait": "submit_and_wait.py",
     "submit_and_wait_many": "submit_and_wait.py",
     "weekly_video": "weekly_video.py",
@@ -24,13 +29,26 @@ ALL_DAGS = {
 
 
 class Run:
-    """One run of an example: what became of its tasks, what it published, what it was charged."""
+    """One run of an example: what became of its tasks, what it published, what it was charged.
 
-    def __init__(self, ended: dict[str, Any], published: dict[str, Video], charges: list[dict[str, Any]]) -> None:
+    :ivar published: new videos, by key.
+    :ivar receipts: of all of these, by the key of the video.
+    :ivar sent: the paths of the media of each job, as the vendor was given them.
+    """
+
+    def __init__(self, ended: dict[str, Any], charges: list[dict[str, Any]]) -> None:
         self.state: str = ended["state"]
         self.tasks: dict[str, str] = ended["tasks"]
-        self.published = published
+        self.events: list[dict[str, Any]] = ended["events"]
         self.charges = charges
+        self.published: dict[str, Video] = {}
+        self.receipts: dict[str, Receipt] = {}
+
+    @property
+    def sent(self) -> list[set[str]]:
+        states = [charge["body"]["formState"] for charge in self.charges]
+        media = [[url for url in state.values() if str(url).startswith("http")] for state in states]
+        return [{_without_time(urlsplit(url).path.removeprefix(f"/{BUCKET}/")) for url in urls} for urls in media]
 
     def states(self, task_id: str) -> Collection[str]:
         return [state for name, state in self.tasks.items() if name.partition("[")[0] == task_id]
@@ -38,20 +56,23 @@ class Run:
 
 @pytest.fixture
 def run(examples, sandbox, storage, tmp_path):
-    """Runs an example, and looks at its charges and at all the videos that it published."""
+    """Runs an example, and looks at its charges, at all the videos that it published, and at their receipts."""
 
     def run(dag_id: str, **conf: Any) -> Run:
         before = set(storage.keys())
         sandbox.reset()
-        ended = examples.run(dag_id, **conf)
-        videos = [key for key in storage.keys() if key.endswith(".mp4") and key not in before]  # noqa: SIM118
-        published = {}
-        for number, key in enumerate(sorted(videos)):
+        ran = Run(examples.run(dag_id, **conf), sandbox.ledger())
+        keys = set(storage.keys())
+        for number, key in enumerate(sorted(key for key in keys - before if key.endswith(".mp4"))):
             copy = tmp_path / f"{number}.mp4"
             copy.write_bytes(storage.read(key))
-            published[_without_time(key)] = inspect_video(copy)
+            ran.published[_without_time(key)] = inspect_video(copy)
+            ran.receipts[_without_time(key)] = receipt = Receipt.from_bytes(storage.read(key + RECEIPT_SUFFIX))
+            assert receipt.sha256 == hashlib.sha256(copy.read_bytes()).hexdigest()
+        assert not [key for key in keys if key.startswith(f"{STAGING}/")]
         assert not sandbox.refused()
-        return Run(ended, published, sandbox.ledger())
+        assert {receipt.job_id for receipt in ran.receipts.values()} == {charge["job_id"] for charge in ran.charges}
+        return ran
 
     return run
 
@@ -82,6 +103,11 @@ def test_weekly_video(run):
     assert video.codecs == ("h264", "aac")
     assert video.height == 480
     assert charge["seconds_charged"] == max(5, math.ceil(video.seconds - 0.1))
+    assert ran.sent == [{"portrait.png", "weekly/TIME.wav"}]
+    [event] = ran.events
+    receipt = ran.receipts[place]
+    assert (event["job_id"], event["sha256"], event["size"]) == (receipt.job_id, receipt.sha256, receipt.size)
+    assert _without_time(event["output_uri"]) == f"s3://{BUCKET}/{place}"
 
 
 def test_in_dubbing_one_failed_language_leaves_the_others_published(run):
@@ -90,11 +116,12 @@ def test_in_dubbing_one_failed_language_leaves_the_others_published(run):
     assert ran.state == "failed"
     assert list(ran.published) == ["dubbing/TIME/en.mp4", "dubbing/TIME/fr.mp4"]
     assert sorted(ran.states("dub.speak")) == ["failed", "success", "success"]
-    assert sorted(ran.states("dub.publish")) == ["success", "success", "upstream_failed"]
+    assert sorted(ran.states("dub.render")) == ["success", "success", "upstream_failed"]
     assert [charge["endpoint"] for charge in ran.charges] == ["lipsync-video"] * 2
+    assert all("clip.mp4" in media for media in ran.sent)
 
 
-def test_in_dialogue_both_speak_one_after_the_other(run):
+def test_in_dialogue_both_speak_one_after_the_other_and_the_picture_comes_from_a_disk(run):
     ran = run("dialogue")
     assert ran.state == "success"
     [charge] = ran.charges
@@ -102,6 +129,22 @@ def test_in_dialogue_both_speak_one_after_the_other(run):
     assert form_state["left_audio"] != form_state["right_audio"]
     assert (charge["endpoint"], form_state["order"]) == ("lipsync-image-multi", "left_right")
     assert list(ran.published) == ["dialogue/TIME.mp4"]
+    assert [url.startswith(f"{STAGING}/dialogue/") for url in sorted(ran.sent[0])] == [False, False, True]
+
+
+def test_greetings_are_bought_once_for_each_name_whatever_run_asks(run):
+    def names(published: Collection[str]) -> list[str]:
+        return sorted(re.fullmatch(r"greetings/(\w+)-\w{8}\.mp4", key)[1] for key in published)
+
+    first = run("greetings", names=["Ada"])
+    assert first.state == "success"
+    assert (names(first.published), len(first.charges)) == (["Ada"], 1)
+    longer = run("greetings", names=["Grace", "Ada"])
+    assert longer.state == "success"
+    assert (names(longer.published), len(longer.charges)) == (["Grace"], 1)
+    again = run("greetings", names=["Grace", "Ada"])
+    assert again.states("render") == ["success"] * 2
+    assert (again.published, again.charges) == ({}, [])
 
 
 def test_submit_and_wait(run):

@@ -15,7 +15,8 @@ import pytest
 
 from airflow_provider_lipsync.exceptions import LipsyncLedgerUnavailable, LipsyncMisconfigured
 from airflow_provider_lipsync.jobs.ledger import Generation, Ledger, Record, State, unhurried
-from airflow_provider_lipsync.jobs.memory import ObjectMemory, StateStoreMemory, TaskKey, memory_of
+from airflow_provider_lipsync.jobs.memory import ObjectMemory, StateStoreMemory, memory_of
+from airflow_provider_lipsync.media.task_key import TaskKey
 from tests.support.objectstore import BUCKET, aws_connection, objectstore
 from tests.support.tasks import FakeStateStore
 
@@ -260,7 +261,7 @@ def test_a_bucket_does_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
         for value in ({"a": 1}, {"a": 2}):
             memory.save(value)
             assert ObjectMemory(folder, KEY).load() == value
-        assert memory.place == f"ledger_path, s3://{BUCKET}/ledger/{KEY.object_name()}"
+        assert memory.place == f"ledger_path, s3://{BUCKET}/ledger/{KEY.name()}.json"
 
 
 def test_a_record_on_disk_is_whole_or_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -303,8 +304,8 @@ def test_half_a_record_is_not_taken_for_nothing(tmp_path: Path) -> None:
     ids=str,
 )
 def test_no_two_task_instances_share_an_object(other: TaskKey) -> None:
-    name = other.object_name()
-    assert name != KEY.object_name()
+    name = other.name()
+    assert name != KEY.name()
     assert all(len(part) < 250 and part not in ("", ".", "..") for part in name.split("/"))
     assert name.count("/") == 1
 

@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-import gc
-import hashlib
-import itertools
-import logging
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any
 
-import fsspec
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
@@ -24,82 +15,15 @@ from airflow_provider_lipsync.exceptions import (
     LipsyncTransferFailed,
     LipsyncUnknownJob,
 )
-from airflow_provider_lipsync.media.store import store_video
 from tests.provider.conftest import Tell
-from tests.support.objectstore import BUCKET, aws_connection, objectstore
+from tests.support.objectstore import aws_connection
+from tests.support.places import Place
 from tests.support.scripted import Step, answer, drop, scripted
 from tests.support.tasks import new_context
 from tests.support.vendor import JOB_ID, KEY, completed, failed, job, processing
+from tests.support.videos import LARGE, VIDEO, sha256_of, video_at
 
-VIDEO = b"\x00\x00\x00\x18ftypmp42" + bytes(range(256)) * 64  # what an MP4 begins like
-LARGE = VIDEO + b"\x07" * (9 * 1024 * 1024)  # more than one part of a multipart upload
-SHA = {len(content): hashlib.sha256(content).hexdigest() for content in (VIDEO, LARGE)}
-
-
-@pytest.fixture(scope="session")
-def s3() -> Iterator[tuple[str, Any]]:
-    with objectstore() as served:
-        yield served
-
-
-names = itertools.count()
-
-
-class Place:
-    """Somewhere to store a video, and a way to see what stands there."""
-
-    def __init__(self, client: Any, folder: Path) -> None:
-        self.client, self.folder, self.key = client, folder, f"weekly/{next(names)}.mp4"
-
-    @property
-    def path(self) -> str:
-        return f"s3://aws_mine@{BUCKET}/{self.key}"
-
-    def content(self) -> bytes | None:
-        found = self.client.list_objects_v2(Bucket=BUCKET, Prefix=self.key).get("Contents", [])
-        return self.client.get_object(Bucket=BUCKET, Key=self.key)["Body"].read() if found else None
-
-    def put(self, content: bytes) -> None:
-        self.client.put_object(Bucket=BUCKET, Key=self.key, Body=content)
-
-    def leftovers(self) -> list[Any]:
-        uploads: list[Any] = self.client.list_multipart_uploads(Bucket=BUCKET).get("Uploads", [])
-        return uploads
-
-
-class Folder(Place):
-    """The same on a local disk."""
-
-    @property
-    def path(self) -> str:
-        return f"file://{self.folder}/{self.key}"
-
-    def content(self) -> bytes | None:
-        file = self.folder / self.key
-        return file.read_bytes() if file.exists() else None
-
-    def put(self, content: bytes) -> None:
-        file = self.folder / self.key
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(content)
-
-    def leftovers(self) -> list[Any]:
-        return [file for file in self.folder.rglob("*") if file.is_file() and file.name != Path(self.key).name]
-
-
-@pytest.fixture(params=[Place, Folder], ids=["S3", "disk"])
-def place(
-    request: pytest.FixtureRequest, s3: tuple[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Place:
-    monkeypatch.setenv("AIRFLOW_CONN_AWS_MINE", aws_connection(s3[0]))
-    made: Place = request.param(s3[1], tmp_path)
-    return made
-
-
-@contextmanager
-def video_at(*steps: Step) -> Iterator[str]:
-    with scripted(*steps) as server:
-        yield f"{server.url}/result.mp4?sig=secret"
+SHA = {len(content): sha256_of(content) for content in (VIDEO, LARGE)}
 
 
 def store(place: Place, **changes: Any) -> Any:
@@ -173,37 +97,6 @@ def test_a_video_of_no_promised_length_is_whole_only_if_its_boxes_are(tell: Tell
     assert place.content() == (None if left_out else whole)
 
 
-def test_a_store_that_commits_on_close_gets_no_half_file() -> None:
-    """Some of fsspec's filesystems know neither commit nor discard: what is closed is published."""
-    EagerStore.published.clear()
-    path: Any = SimpleNamespace(fs=EagerStore(), path="b/v.mp4", protocol="eager", exists=lambda: False)
-    asked: dict[str, Any] = {"job_id": JOB_ID, "if_exists": "reuse", "log": logging.getLogger(__name__)}
-    with video_at(cut) as url, pytest.raises(LipsyncTransferFailed):
-        store_video(url, path, **asked)
-    gc.collect()
-    assert EagerStore.published == {}
-    with video_at(answer(200, LARGE)) as url:
-        store_video(url, path, **asked)
-    assert EagerStore.published == {"b/v.mp4": len(LARGE)}
-
-
-class EagerStore(fsspec.AbstractFileSystem):
-    protocol = "eager"
-    published: ClassVar[dict[str, int]] = {}
-
-    def _open(self, path: str, mode: str = "rb", **options: Any) -> Any:
-        return EagerFile(self, path, mode, **options)
-
-
-class EagerFile(fsspec.spec.AbstractBufferedFile):
-    def _initiate_upload(self) -> None: ...
-
-    def _upload_chunk(self, final: bool = False) -> bool:
-        if final:
-            EagerStore.published[self.path] = self.tell()
-        return True
-
-
 @pytest.mark.parametrize("name", ["a b#1.mp4", "what?.mp4", "50%.mp4", "é.mp4"])
 def test_a_name_with_odd_characters_keeps_its_address(tell: Tell, place: Place, name: str) -> None:
     place.key = name
@@ -230,9 +123,9 @@ def test_a_storage_that_nobody_knows_is_refused(tell: Tell, place: Place) -> Non
 @pytest.mark.parametrize(
     ("step", "words"),
     [
-        pytest.param(answer(403), "it has died", id="403"),
-        pytest.param(answer(404), "it has died", id="404"),
-        pytest.param(answer(410), "it has died", id="410"),
+        pytest.param(answer(403), "the video's URL has died", id="403"),
+        pytest.param(answer(404), "the video's URL has died", id="404"),
+        pytest.param(answer(410), "the video's URL has died", id="410"),
         pytest.param(answer(200, "<html>Sorry</html>"), "not an MP4", id="an error page with 200"),
         pytest.param(answer(200), "not an MP4", id="nothing"),
         pytest.param(answer(500), "answered 500", id="500"),
@@ -259,7 +152,7 @@ def test_another_video_is_not_touched(tell: Tell, place: Place, if_exists: str) 
     place.put(b"the boss's holiday")
     with video_at(answer(200, VIDEO)) as url:
         tell(completed(url))
-        with pytest.raises(LipsyncTransferFailed, match="something else stands at"):
+        with pytest.raises(LipsyncTransferFailed, match="Something else stands at"):
             store(place, if_exists=if_exists).execute(new_context())
     assert place.content() == b"the boss's holiday"
 

@@ -78,7 +78,10 @@ def _read_request(connection: socket.socket) -> bytes:
             int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")
         ]
         while len(body) < sum(lengths):
-            body += connection.recv(65536)
+            chunk = connection.recv(65536)
+            if not chunk:
+                break
+            body += chunk
         return head + b"\r\n\r\n" + body
     return b""
 

@@ -42,6 +42,12 @@ for name, retries in (("publish_retried", 2), ("publish_cleared", 0)):
             task_id="publish", job=render.output, output_path="file://{{ var.value.lipsync_folder }}/{{ run_id }}.mp4"
         )
 
+for name, retries in (("keep_retried", 2), ("keep_cleared", 0)):
+    with new_dag(name, retries):
+        MortalImageOperator(
+            task_id="render", **COMMON, output_path="file://{{ var.value.lipsync_folder }}/{{ run_id }}.mp4"
+        )
+
 for name, retries in (("in_place_retried", 2), ("in_place_cleared", 0)):
     with new_dag(name, retries):
         MortalImageOperator(task_id="render", deferrable=False, **COMMON)

@@ -10,6 +10,8 @@ Conf: ``{"die": point, "hold": [points], "map_index": number, "connection": id}`
 ``done``         ``execute_complete`` returned; Airflow has not recorded the success
 ``recorded``     Airflow has recorded the success; the ledger has not
 ``downloading``  part of the video was written
+``stored``       the video stands under its path, its receipt does not
+``described``    its receipt stands, too
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from airflow.sdk import get_current_context
 from airflow_provider_lipsync import LipsyncImageOperator, LipsyncToObjectStorageOperator
 
 MARKERS = Path(os.environ.get("KILL_MARKERS", "/nonexistent"))
-DOWNLOADED_AT_ONCE = 4096  # bytes: the sandbox's canned video is ten times as long
+WRITTEN_AT_ONCE = 4096  # bytes: the sandbox's canned video is ten times as long
 
 
 def reach(point, context=None):
@@ -82,19 +84,32 @@ class MortalImageOperator(LipsyncImageOperator):
         reach("recorded", context)
         super().record_delivery(context)
 
+    def _result_of(self, job):
+        make_keeping_mortal()
+        return super()._result_of(job)
+
 
 class MortalTransferOperator(LipsyncToObjectStorageOperator):
     def execute(self, context):
-        from airflow_provider_lipsync.media import store
-
-        class Boxes(store.Boxes):
-            def feed(self, chunk):
-                if self.seen:
-                    reach("downloading")
-                self.seen = True
-                super().feed(chunk)
-
-            seen = False
-
-        store.Boxes, store._CHUNK = Boxes, DOWNLOADED_AT_ONCE
+        make_keeping_mortal()
         return super().execute(context)
+
+
+def make_keeping_mortal():
+    from airflow_provider_lipsync.jobs import keeping
+    from airflow_provider_lipsync.media.download import Download
+
+    take, describe = Download._take, keeping.write_receipt
+
+    def take_in_pieces(self, chunk):
+        for start in range(0, len(chunk), WRITTEN_AT_ONCE):
+            if self._have:
+                reach("downloading")
+            take(self, chunk[start : start + WRITTEN_AT_ONCE])
+
+    def write_receipt(*args, **kwargs):
+        reach("stored")
+        describe(*args, **kwargs)
+        reach("described")
+
+    Download._take, keeping.write_receipt = take_in_pieces, write_receipt

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pendulum
-from airflow.sdk import DAG, task
+from airflow.sdk import DAG, Asset, task
 
 from airflow_provider_lipsync import (
     LipsyncImageMultiOperator,
@@ -27,6 +27,13 @@ with DAG("lipsync_jobs", schedule=None, start_date=pendulum.datetime(2026, 1, 1,
     LipsyncToObjectStorageOperator(
         task_id="publish", job=render.output, output_path="file://{{ var.value.lipsync_folder }}/{{ run_id }}.mp4"
     )
+    LipsyncImageOperator(
+        task_id="kept",
+        image="{{ var.value.lipsync_bucket }}/private/portrait.png",
+        audio="{{ var.value.lipsync_folder }}/voice.wav",
+        output_path="{{ var.value.lipsync_bucket }}/kept/{{ run_id }}.mp4",
+        outlets=[Asset("lipsync://kept")],
+    )
     LipsyncVideoOperator(
         task_id="in_place", video=f"{SAMPLES}/clip.mp4", audio=MEDIA["audio"], deferrable=False, poll_interval=1
     )
@@ -40,10 +47,10 @@ with DAG("lipsync_jobs", schedule=None, start_date=pendulum.datetime(2026, 1, 1,
     )
     LipsyncJobSensor(task_id="wait", job=submit.output)
     LipsyncJobSensor(
-        task_id="look_now_and_then", job=submit.output, deferrable=False, mode="reschedule", poke_interval=2
+        task_id="look_now_and_then", job=submit.output, deferrable=False, mode="reschedule", poke_interval=7
     )
 
-    LipsyncImageOperator(task_id="no_sound", image=MEDIA["image"], audio=MEDIA["image"])
+    LipsyncImageOperator(task_id="no_sound", image=MEDIA["image"], audio=f"{SAMPLES}/nobody.wav")
     LipsyncImageOperator(task_id="refused_key", **MEDIA, lipsync_conn_id="lipsync_refused")
     LipsyncImageOperator(task_id="reaches_for_the_key", **MEDIA, prompt="{{ conn.lipsync_default.password }}")
     # What comes through expand_kwargs is rendered: a prompt of a content system could pull the key into the request.

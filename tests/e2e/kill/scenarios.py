@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -143,6 +144,40 @@ def killed_during_the_transfer(run: Run) -> None:
     run.wait_for_log(1, SIGKILLED, task_id="publish")
     assert published.read_bytes() == run.video()
     assert run.result("publish")["sha256"] == hashlib.sha256(run.video()).hexdigest()
+
+
+@in_both_ways("(g) keeping, during the download", dag="kill_keep", die="downloading")
+@in_both_ways("(g) keeping, before the receipt", dag="kill_keep", die="stored")
+@in_both_ways("(g) keeping, after the receipt", dag="kill_keep", die="described")
+def killed_while_the_video_is_kept(run: Run) -> None:
+    run.wait("deferred")
+    run.finish_job()
+    run.comes_again()
+    run.wait("success", tries=2)
+    run.wait_for_log(1, SIGKILLED)
+    the_video_is_kept(run)
+
+
+@scenario(
+    "(g) killed during the download, retried, then cleared", dag_id="kill_keep_retried", charged=2, die="downloading"
+)
+def killed_retried_and_cleared(run: Run) -> None:
+    killed_while_the_video_is_kept(run)
+    run.note_cost(f"{run.name}: before the clear")
+    run.clear()
+    run.wait("deferred", tries=3)
+    run.finish_job()
+    run.wait("success", tries=3)
+    the_video_is_kept(run)
+
+
+def the_video_is_kept(run: Run) -> None:
+    """The last job's video stands whole, and its receipt tells of it; nothing else is left."""
+    folder, content = run.stage.folders.published, run.video()
+    receipt = json.loads((folder / f"{run.run_id}.mp4.lipsync.json").read_text())
+    assert (folder / f"{run.run_id}.mp4").read_bytes() == content
+    assert run.result()["sha256"] == receipt["sha256"] == hashlib.sha256(content).hexdigest()
+    assert receipt["job_id"] == run.bought()[-1]
 
 
 # The same, with the records in a folder

@@ -1,0 +1,285 @@
+"""What the three operators share. They buy a job on a worker, and free it while the job renders."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowTaskTimeout, BaseOperator
+
+from airflow_provider_lipsync.api import check
+from airflow_provider_lipsync.api.models import Job, Resolution, SubmitRequest
+from airflow_provider_lipsync.exceptions import (
+    Charged,
+    LipsyncBadInput,
+    LipsyncError,
+    LipsyncInputChanged,
+    LipsyncLedgerUnavailable,
+    LipsyncSubmitUncertain,
+)
+from airflow_provider_lipsync.jobs.ledger import State
+from airflow_provider_lipsync.jobs.outcome import (
+    LipsyncResult,
+    as_submit_error,
+    as_task_error,
+    result_of,
+)
+from airflow_provider_lipsync.jobs.policy import (
+    IfExists,
+    OnAmbiguousSubmit,
+    OnChangedInput,
+    OnClear,
+    Wishes,
+    checked_if_exists,
+)
+from airflow_provider_lipsync.jobs.purchase import Held, Purchase
+from airflow_provider_lipsync.media.receipt import Receipt
+from airflow_provider_lipsync.media.sources import LocalSource
+from airflow_provider_lipsync.operators.inputs import JobInputs, seconds
+from airflow_provider_lipsync.operators.keeping import KeepingTask, announce
+from airflow_provider_lipsync.operators.remembering import tell_ledger
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context, ObjectStoragePath, XComArg
+
+    from airflow_provider_lipsync.media.staging import Staging
+
+__all__ = ["COMMON_FIELDS", "JobOperator"]
+
+COMMON_FIELDS = (
+    *("resolution", "prompt", "seed", "extra_form_state", "webhook_url", "lipsync_conn_id", "resume_job_id"),
+    *("output_path", "output_options"),
+)
+
+
+class JobOperator(KeepingTask, JobInputs, BaseOperator):
+    """What the three operators share: buy one job, hand on its id at once, wait for it, hand on its result.
+
+    What a retry or a clear does about the job of an earlier try is told in ``docs/reliability.md``.
+
+    :param resolution: ``480p`` (2 credits a second) or ``720p`` (4 credits a second).
+    :param prompt: style guidance.
+    :param seed: integer, for reproducible results.
+    :param extra_form_state: fields added to the request's ``formState`` as they are, over any known one: for what the
+        vendor added after this release.
+    :param lipsync_conn_id: connection of type ``lipsync``.
+    :param wait_for_completion: False hands on the result at once, with status ``processing``; wait for it by
+        :class:`~airflow_provider_lipsync.sensors.lipsync.LipsyncJobSensor`.
+    :param deferrable: whether the worker is freed while the job renders.
+    :param poll_interval: seconds between two looks at the job.
+    :param job_timeout: seconds (or a timedelta) from the submit, after which the task gives up. The job has no cancel:
+        it runs on and stays charged. A try that re-attaches waits for at least a third of it.
+    :param webhook_url: https URL of a receiver of your own, which the vendor tells of the finished job.
+    :param on_ambiguous_submit: what to do where an earlier submit may have been charged and its id is not known: None
+        fails and asks a person, ``resubmit`` buys, and may so pay twice.
+    :param on_clear: what a clear does: ``auto`` buys what was delivered or failed and re-attaches to what was not
+        delivered, ``resubmit`` always buys, ``reuse`` never buys what was delivered (other inputs were not).
+    :param on_changed_input: what a retry does whose inputs are not those of the job that is not delivered yet:
+        ``fail``, ``reattach`` (take that job all the same; a clear, too), or ``resubmit`` (buy).
+    :param resume_job_id: a job that you found at the vendor, to wait for it and buy nothing; empty = none.
+    :param output_path: where the finished video is to stand, e.g. ``s3://aws_default@bucket/{{ ds }}.mp4``; None leaves
+        it at the vendor. See ``docs/media.md``.
+    :param if_exists: what to do where something stands there: ``reuse`` takes it and buys nothing if it was made of the
+        same inputs (else fails before anything is paid), ``replace`` buys and puts the video in its place once it is
+        whole, ``fail`` refuses.
+    :param output_options: given to the storage with the video, e.g. ``{"ServerSideEncryption": "aws:kms"}`` on S3.
+    :raises LipsyncBadInput: a value cannot be sent; nothing was charged.
+    :raises LipsyncMediaUnavailable: a storage does not answer; nothing was charged.
+    :raises LipsyncOutputExists: something else stands under ``output_path``.
+    :raises LipsyncTransferFailed: the video could not be stored; it is at the vendor, and a retry stores it.
+    :raises LipsyncSubmitUncertain: the job may exist and may have been charged; it is not retried.
+    :raises LipsyncLedgerUnavailable: the ledger cannot be used; nothing was sent.
+    :raises LipsyncInputChanged: see ``on_changed_input``.
+    :raises LipsyncJobFailed: the vendor says that the job failed.
+    :raises LipsyncJobTimeout: the job was not seen finished in time; a retry or clear waits on for it.
+    :return: :class:`~airflow_provider_lipsync.jobs.outcome.LipsyncResult`.
+    """
+
+    template_fields: Sequence[str] = COMMON_FIELDS
+    _staged: Staging | None = None
+
+    template_fields_renderers: ClassVar[dict[str, str]] = {"extra_form_state": "json"}
+    ui_color = "#f6e7f7"
+
+    def __init__(
+        self,
+        *,
+        resolution: str | XComArg = Resolution.P480.value,
+        prompt: str | XComArg | None = None,
+        seed: int | str | XComArg | None = None,
+        extra_form_state: Mapping[str, Any] | str | XComArg | None = None,
+        lipsync_conn_id: str = "lipsync_default",
+        wait_for_completion: bool = True,
+        deferrable: bool = True,
+        poll_interval: float = 5.0,
+        job_timeout: float | timedelta = 1800,
+        webhook_url: str | XComArg | None = None,
+        on_ambiguous_submit: OnAmbiguousSubmit | None = None,
+        on_clear: OnClear = "auto",
+        on_changed_input: OnChangedInput = "fail",
+        resume_job_id: str | XComArg | None = None,
+        output_path: str | ObjectStoragePath | XComArg | None = None,
+        if_exists: IfExists = "reuse",
+        output_options: Mapping[str, Any] | XComArg | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.on_success_callback = [tell_ledger, *self.on_success_callback]
+        self.resolution = resolution
+        self.prompt = prompt
+        self.seed = seed
+        self.extra_form_state = extra_form_state
+        self.lipsync_conn_id = lipsync_conn_id
+        self.wait_for_completion = wait_for_completion
+        self.deferrable = deferrable
+        self.poll_interval = seconds("poll_interval", poll_interval)
+        self.job_timeout = seconds("job_timeout", job_timeout)
+        self.webhook_url = webhook_url
+        self.on_ambiguous_submit = on_ambiguous_submit
+        self.on_clear = on_clear
+        self.on_changed_input = on_changed_input
+        self.resume_job_id = resume_job_id
+        self.output_path = output_path
+        self.if_exists = if_exists
+        self.output_options = output_options
+        self._wishes()
+        self._check_output()
+
+    def execute(self, context: Context) -> LipsyncResult:
+        """Find or buy the job and wait for it; see the class."""
+        try:
+            held = self._hold(context)
+            self._push_id(context, held.job_id if isinstance(held, Receipt) else held.job.id)
+            result = self._take(held) if isinstance(held, Receipt) else self._follow(held)
+        except LipsyncError as error:
+            raise self._wait_error(error) from None
+        finally:
+            self._close()
+        announce(self.outlets, context, result, log=self.log)
+        return result
+
+    def _follow(self, held: Held) -> LipsyncResult:
+        if not self.wait_for_completion:
+            self._handed_on = held.job.id
+            return result_of(held.job)
+        ended = self._first_look_at(held)
+        return self._hand_on(ended) if ended else self._wait(held.job.id, held.deadline)
+
+    def _hold(self, context: Context) -> Held | Receipt:
+        """Check everything, then return the job of this try; the one POST that costs credits is sent in here."""
+        try:
+            self._open_files(context)
+            held = self._purchase(context)
+        except LipsyncError as error:
+            if not isinstance(error, LipsyncSubmitUncertain):
+                self._give_up_copies()
+            error = self._with_known_job(context, error)
+            if error.job_id is None or isinstance(error, LipsyncInputChanged):
+                raise as_submit_error(error, resubmits=self.on_ambiguous_submit == "resubmit") from error.__cause__
+            raise error from error.__cause__
+        if isinstance(held, Held):
+            self._job_id, self._marks = held.job.id, held.marks
+        return held
+
+    def _purchase(self, context: Context) -> Held | Receipt:
+        self._staged = self._staging()
+        wanted, resumed = self._wanted(self._fetcher(), self._staged), self._resumed_id()
+        self._ledger = self._open_ledger(context)
+        purchase = Purchase(
+            submit=self._submit,
+            look=self.hook.look,
+            ledger=self._ledger,
+            keeper=self._keeper,
+            wishes=self._wishes(),
+            is_first_try=context["ti"].try_number <= 1,
+            job_timeout=self.job_timeout,
+            log=self.log,
+        )
+        return purchase.job_for(wanted, resume_job_id=resumed)
+
+    def _give_up_copies(self) -> None:
+        """Remove the copies that this try made: there is no job that could want them."""
+        if self._staged is not None:
+            self._staged.give_up()
+
+    def _with_known_job(self, context: Context, error: LipsyncError) -> LipsyncError:
+        """Name the job of an earlier try that waits to be handed on, where this one broke before it was looked for."""
+        if error.job_id is not None or isinstance(error, LipsyncLedgerUnavailable | LipsyncSubmitUncertain):
+            return error
+        with contextlib.suppress(Exception):
+            ledger = self._ledger or self._open_ledger(context)
+            record = ledger.read() if ledger else None
+            if record is not None and record.state is State.BOUGHT:
+                told: dict[str, Any] = {**error.details(), "job_id": record.job_id, "charged": Charged.YES}
+                named = type(error)(f"{error.message} Job {record.job_id}, bought by an earlier try, is kept.", **told)
+                return as_submit_error(named)
+        return error
+
+    def _first_look_at(self, held: Held) -> Job | None:
+        """Return the job if it has ended already; one that an earlier try bought was looked at just now."""
+        if not held.is_new:
+            return held.job if held.job.status.is_terminal else None
+        self.log.info("Jobs typically take %.0f-%.0f s.", *self.hook.settings.typical_seconds)
+        return self._first_look(held.job.id)
+
+    def _submit(self, request: SubmitRequest) -> Job:
+        try:
+            job = self.hook.client.submit(request, before_each=self._check_alive)
+        except AirflowTaskTimeout:
+            message = "execution_timeout ended the submit before its answer came."
+            raise LipsyncSubmitUncertain(message) from None
+        self._note_job(job.id)
+        return job
+
+    def _check_alive(self) -> None:
+        """Refuse to buy for a task that was ended meanwhile."""
+        if self._killed:
+            raise LipsyncError("the task was ended from outside before anything was bought", charged=Charged.NO)
+
+    def _push_id(self, context: Context, job_id: str) -> None:
+        """Hand the id on; if Airflow cannot take it now, the job is paid for all the same, and goes on."""
+        try:
+            context["ti"].xcom_push(key="job_id", value=job_id)
+        except Exception:
+            self.log.warning("The id of job %s could not be pushed to XCom; going on.", job_id, exc_info=True)
+
+    def _wishes(self) -> Wishes:
+        try:
+            return Wishes(
+                on_clear=self.on_clear,
+                on_ambiguous_submit=self.on_ambiguous_submit,
+                on_changed_input=self.on_changed_input,
+            )
+        except ValueError as error:
+            raise as_task_error(LipsyncBadInput(str(error)), AirflowFailException) from None
+
+    def _check_output(self) -> None:
+        """Refuse, while the DAG is being written, an output that cannot be.
+
+        :raises LipsyncBadInput: see the message.
+        """
+        try:
+            checked_if_exists(self.if_exists)
+        except LipsyncBadInput as error:
+            raise as_task_error(error, AirflowFailException) from None
+        if self.output_path is not None and not self.wait_for_completion:
+            message = (
+                "output_path: needs wait_for_completion=True; or store the video behind the sensor, by "
+                "LipsyncToObjectStorageOperator"
+            )
+            raise as_task_error(LipsyncBadInput(message), AirflowFailException)
+
+    def _has_local_media(self) -> bool:
+        try:
+            found = self._sources(check.checked_mapping("extra_form_state", self.extra_form_state)).values()
+        except LipsyncBadInput:  # nothing was staged of it
+            return False
+        return any(isinstance(source, LocalSource) for source in found)
+
+    def _wait_seconds(self) -> float:
+        return self.job_timeout
+
+    def _look_interval(self) -> float:
+        return self.poll_interval
