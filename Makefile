@@ -11,6 +11,7 @@ help:
 	@echo "make test        all tests that CI runs, on Airflow 3.3"
 	@echo "make test-all    the long ones too"
 	@echo "make test-compat the fast tests on Airflow 3.1 and 3.2"
+	@echo "make bench       the figures of docs and notes, measured on this machine (3 minutes)"
 	@echo "make lint        ruff, mypy, pyright"
 
 .venv/.ready: pyproject.toml constraints/airflow-3.3.txt
