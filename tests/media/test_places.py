@@ -43,7 +43,9 @@ def test_an_absolute_path_is_a_place_on_the_disk(tmp_path: Path) -> None:
         pytest.param("abfs://box/key", "Is apache-airflow-providers-microsoft-azure installed", id="abfs"),
         pytest.param("az://box/key", "Is apache-airflow-providers-microsoft-azure installed", id="az"),
         pytest.param("hdfs://host/key", "No filesystem registered for scheme hdfs", id="hdfs"),
-        pytest.param("nonsense://host/key", "'nonsense://host/key' cannot be used: ValueError: ", id="no filesystem at all"),
+        pytest.param(
+            "nonsense://host/key", "'nonsense://host/key' cannot be used: ValueError: ", id="no filesystem at all"
+        ),
         pytest.param("s3://nobody_knows@bucket/key", "no Airflow connection 'nobody_knows'", id="unknown connection"),
         pytest.param("s3://", "a place in a storage is required", id="no bucket"),
         pytest.param("folder/file", "a place in a storage is required", id="relative path"),
