@@ -16,7 +16,7 @@ from tests.runner import RealAirflow
 T = TypeVar("T")
 
 INTERVAL = 0.25  # seconds between two looks
-PATIENCE = 180.0  # seconds: two slow cores, some fifty tasks
+PATIENCE = 400.0  # seconds: two cores, some fifty tasks, and perhaps others who work there, too
 ACTIVE = frozenset({"scheduled", "queued", "running", "restarting", "up_for_retry", None})
 STATEMENT = text(
     "SELECT ti.run_id, task_id, map_index, ti.state, try_number, max_tries, ti.id, ti.end_date, pid,"
