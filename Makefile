@@ -11,13 +11,19 @@ help:
 	@echo "make test        all tests that CI runs, on Airflow 3.3"
 	@echo "make test-all    the long ones too"
 	@echo "make test-compat the fast tests on Airflow 3.1 and 3.2"
-	@echo "make bench       the figures of docs and notes, measured on this machine (3 minutes)"
+	@echo "make bench       the figures of docs and notes, measured on this machine (40 minutes; BENCH_ARGS=\"waiting --rounds 1\")"
 	@echo "make lint        ruff, mypy, pyright"
 
 .venv/.ready: pyproject.toml constraints/airflow-3.3.txt
 	@echo "setting up .venv (Airflow 3.3.2 and what the tests and the demo need); this is done once"
 	$(PYTHON) -m venv .venv
 	.venv/bin/python $(PIP_INSTALL) -c constraints/airflow-3.3.txt -e '.[dev]'
+	@touch $@
+
+.venv-bench/.ready: pyproject.toml constraints/bench.txt
+	@echo "setting up .venv-bench (Airflow 3.3.2 and the providers that are measured)"
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python $(PIP_INSTALL) -c constraints/bench.txt -e '.[bench]'
 	@touch $@
 
 .venv-%/.ready: pyproject.toml constraints/airflow-%.txt
@@ -41,8 +47,9 @@ test-compat: test-compat-3.1 test-compat-3.2
 test-compat-%: .venv-%/.ready
 	.venv-$*/bin/python -m pytest -m "not airflow and not full" --ignore=tests/reliability $(PYTEST_ARGS)
 
-bench: $(READY)
-	.venv/bin/python -m benchmarks
+# BENCH_ARGS: which parts (transfer, waiting, pace; all without), and the options of benchmarks/README.md.
+bench: .venv-bench/.ready
+	.venv-bench/bin/python -m benchmarks $(BENCH_ARGS)
 
 lint: $(READY)
 	.venv/bin/ruff check .

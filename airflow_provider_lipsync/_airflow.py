@@ -1,4 +1,4 @@
-"""The one place that touches Airflow's insides: lost triggers, and which state Airflow has recorded for a task.
+"""The one place that touches Airflow's insides: lost triggers, recorded states, tasks that live in the triggerer alone.
 
 Airflow documents neither; the names below were read in the task SDK of 3.1, 3.2 and 3.3.
 """
@@ -6,9 +6,22 @@ Airflow documents neither; the names below were read in the task SDK of 3.1, 3.2
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-__all__ = ["is_recorded_as_success", "trigger_failure"]
+__all__ = [
+    "airflows_deadline",
+    "forget_result",
+    "is_mapped",
+    "is_recorded_as_success",
+    "pull_result",
+    "push_result",
+    "start_from",
+    "trigger_failure",
+    "why_not_in_triggerer",
+]
+
+_RESULT = "return_value"
 
 try:
     from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, TriggerFailureReason
@@ -43,3 +56,80 @@ def is_recorded_as_success(ti: Any) -> bool:
     found = ti.get_task_states(dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=map_index)
     name = ti.task_id if map_index < 0 else f"{ti.task_id}_{map_index}"
     return bool(found.get(ti.run_id, {}).get(name) == "success")
+
+
+def is_mapped(task: Any) -> bool:
+    """Whether a task was made on a worker from a mapped one: Airflow's scheduler knows nothing of its arguments."""
+    return bool(getattr(task, "_BaseOperator__from_mapped", False))
+
+
+def why_not_in_triggerer() -> str:
+    """Return why tasks cannot start and end in the triggerer of this Airflow; empty where they can."""
+    from airflow.providers.common.compat.sdk import conf
+    from airflow.sdk.bases.xcom import BaseXCom
+
+    if not hasattr(BaseXCom, "aset"):
+        return "it takes Airflow 3.3 or later"
+    from airflow.sdk.execution_time.xcom import XCom
+
+    if XCom is not BaseXCom:
+        return "[core] xcom_backend is set, and a backend of one's own would block the triggerer"
+    if conf.getboolean("triggerer", "queues_enabled", fallback=False):
+        return "[triggerer] queues_enabled is set, and a task that starts in the triggerer gets no queue"
+    return ""
+
+
+def start_from(trigger: str, arguments: dict[str, Any], *, timeout: float) -> Any:
+    """Return what Airflow reads to start a task in the triggerer.
+
+    :param trigger: class path.
+    :param arguments: of its constructor.
+    :param timeout: seconds after which Airflow gives the task to a worker, to fail.
+    """
+    from airflow.triggers.base import StartTriggerArgs
+
+    return StartTriggerArgs(
+        trigger_cls=trigger,
+        trigger_kwargs=arguments,
+        next_method="execute_complete",
+        next_kwargs=None,
+        timeout=timedelta(seconds=timeout),
+    )
+
+
+def airflows_deadline(trigger: Any) -> float | None:
+    """Return when Airflow gives up on a trigger, in seconds since the epoch; None where nobody said.
+
+    It stands in the database, so it is the same after a restart.
+    """
+    found = getattr(trigger, "timeout_after", None)
+    if not isinstance(found, datetime):
+        return None
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+
+
+async def pull_result(ti: Any, *, task_id: str, key: str, map_index: int) -> Any:
+    """Return what another task of the run handed on; None where it is nothing."""
+    from airflow.sdk.execution_time.xcom import XCom
+
+    return await XCom.aget_one(key=key, dag_id=ti.dag_id, run_id=ti.run_id, task_id=task_id, map_index=map_index)
+
+
+async def push_result(ti: Any, value: Any) -> None:
+    """Hand on a task's result. (What ``TaskSuccessEvent(xcoms=...)`` hands on arrives as a text: 3.3.2.)"""
+    from airflow.sdk.execution_time.xcom import XCom
+
+    task = getattr(ti, "task", None)
+    await XCom.aset(_RESULT, value, **_where(ti), dag_result=bool(getattr(task, "returns_dag_result", False)))
+
+
+async def forget_result(ti: Any) -> None:
+    """Forget what an earlier try handed on, as Airflow does where a worker starts the task."""
+    from airflow.sdk.execution_time.comms import DeleteXCom
+    from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
+
+    await SUPERVISOR_COMMS.asend(DeleteXCom(key=_RESULT, **_where(ti)))
+
+
+def _where(ti: Any) -> dict[str, Any]:
+    return {"dag_id": ti.dag_id, "run_id": ti.run_id, "task_id": ti.task_id, "map_index": ti.map_index}

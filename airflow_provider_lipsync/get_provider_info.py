@@ -24,14 +24,24 @@ _CONN_FIELDS: dict[str, dict[str, Any]] = {
         "description": "Connections to the API that one process holds open at the most. Default 10.",
         "schema": {"type": ["integer", "null"], "minimum": 1},
     },
+    "max_polls_per_second": {
+        "label": "Looks at jobs a second",
+        "description": "How many looks one triggerer sends at the most, for all waiting jobs together. Default 500.",
+        "schema": {"type": ["integer", "null"], "minimum": 1},
+    },
+    "adaptive_polling": {
+        "label": "Adaptive polling",
+        "description": "Look when a job is likely to have ended, not at every interval. Default yes.",
+        "schema": {"type": ["boolean", "null"], "default": True},
+    },
     "typical_seconds_low": {
         "label": "Typical job: from (seconds)",
-        "description": "What a quick job takes; told in the task log. Default 30, as the vendor says.",
+        "description": "What a quick job takes: jobs are hardly looked at before it. Default 30, as the vendor says.",
         "schema": {"type": ["integer", "null"], "minimum": 0},
     },
     "typical_seconds_high": {
         "label": "Typical job: to (seconds)",
-        "description": "What a slow job takes; told in the task log. Default 120, as the vendor says.",
+        "description": "What a slow job takes. Default 120, as the vendor says.",
         "schema": {"type": ["integer", "null"], "minimum": 0},
     },
     "ledger_path": {
@@ -89,7 +99,12 @@ def get_provider_info() -> dict[str, Any]:
         "operators": [{"integration-name": _INTEGRATION, "python-modules": [f"{_ROOT}.operators.lipsync"]}],
         "sensors": [{"integration-name": _INTEGRATION, "python-modules": [f"{_ROOT}.sensors.lipsync"]}],
         "hooks": [{"integration-name": _INTEGRATION, "python-modules": [f"{_ROOT}.hooks.lipsync"]}],
-        "triggers": [{"integration-name": _INTEGRATION, "python-modules": [f"{_ROOT}.triggers.lipsync"]}],
+        "triggers": [
+            {
+                "integration-name": _INTEGRATION,
+                "python-modules": [f"{_ROOT}.triggers.{name}" for name in ("lipsync", "ending", "timer")],
+            }
+        ],
         "transfers": [
             {
                 "source-integration-name": _INTEGRATION,

@@ -1,1 +1,1 @@
-"""What the transfer costs: `make bench`. Nothing here is a test, nothing here is in the package."""
+"""What this package costs: ``make bench``. Nothing here is a test, nothing here is in the package."""

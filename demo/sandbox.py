@@ -47,7 +47,9 @@ class Sandbox:
         :param staging_path: where copies of local files are put.
         """
         login = {"host": f"{self.url}/api/v1", "password": self.key}
-        return json.dumps({"conn_type": "lipsync", **login, "extra": {"staging_path": staging_path}})
+        low, high = JOB_SECONDS
+        extra = {"staging_path": staging_path, "typical_seconds_low": low, "typical_seconds_high": high}
+        return json.dumps({"conn_type": "lipsync", **login, "extra": extra})
 
     def sample(self, name: str) -> bytes:
         """Return a sample, e.g. ``portrait.png``."""

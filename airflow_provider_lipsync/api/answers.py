@@ -12,10 +12,10 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from airflow_provider_lipsync.api.models import Endpoint, Job, JobStatus
 from airflow_provider_lipsync.api.retry import parse_retry_after
+from airflow_provider_lipsync.api.texts import is_http_url, is_job_id
 from airflow_provider_lipsync.exceptions import (
     Charged,
     LipsyncBadInput,
@@ -36,8 +36,6 @@ __all__ = [
     "LONGEST_ANSWER",
     "Answer",
     "NoAnswer",
-    "is_http_url",
-    "is_job_id",
     "parse_job",
     "parse_submit",
     "read_job",
@@ -45,9 +43,7 @@ __all__ = [
 ]
 
 LONGEST_ANSWER = 256 * 1024  # bytes; a job's answer has a few hundred
-_LONGEST_URL = 8192  # characters of the video's URL; a longer one is no URL
 _LONGEST_WORDS = 300  # characters of the vendor's words that an error repeats
-_JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~:-]{0,127}")  # a UUID as stated; wider, should the vendor change it
 _REFUSED: Mapping[int, type[LipsyncError]] = {
     400: LipsyncBadInput,
     401: LipsyncKeyRefused,
@@ -149,11 +145,6 @@ def parse_job(reply: Answer | NoAnswer, *, job_id: str, api_key: str) -> Job:
     raise LipsyncUnreadableAnswer(f"the vendor answered {status} to the query, which it does not document", **known)
 
 
-def is_job_id(text: str) -> bool:
-    """Whether a text can be the id of a job: a UUID as stated, or something close to one."""
-    return _JOB_ID.fullmatch(text) is not None
-
-
 def read_job(job_id: str, found: Mapping[str, Any], *, api_key: str = "", model: str | None = None) -> Job:
     """Return the job that an object in the vendor's shape describes; fields of a wrong type count as not given.
 
@@ -172,17 +163,6 @@ def read_job(job_id: str, found: Mapping[str, Any], *, api_key: str = "", model:
         error=_bounded(found.get("error") or "", api_key),
         execution_time=seconds if _is_plain_number(seconds) else None,
     )
-
-
-def is_http_url(value: object) -> bool:
-    """Whether a value is an http(s) URL that can be handed on: bounded, printable, with a host."""
-    if not isinstance(value, str) or len(value) > _LONGEST_URL or not value.isprintable() or " " in value:
-        return False
-    try:
-        parts = urlsplit(value)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
-    except ValueError:
-        return False
 
 
 def _is_plain_number(value: object) -> bool:

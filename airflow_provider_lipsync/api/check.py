@@ -11,9 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from airflow_provider_lipsync.api.answers import is_http_url
 from airflow_provider_lipsync.api.models import Order, Resolution
-from airflow_provider_lipsync.api.wire import is_loopback, without_query
+from airflow_provider_lipsync.api.texts import is_http_url, is_loopback, without_query
 from airflow_provider_lipsync.exceptions import LipsyncBadInput
 
 __all__ = [

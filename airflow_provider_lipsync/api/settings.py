@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 import httpx
 
 from airflow_provider_lipsync.api.retry import RetryPolicy
-from airflow_provider_lipsync.api.wire import Target, is_loopback
+from airflow_provider_lipsync.api.texts import is_loopback
+from airflow_provider_lipsync.api.wire import Target
 from airflow_provider_lipsync.exceptions import LipsyncMisconfigured
 
 __all__ = ["ClientSettings", "Timeouts", "shared_ssl_context"]

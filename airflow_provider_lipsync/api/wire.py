@@ -6,19 +6,17 @@ the async client drive the very same logic.
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import logging
 import random
-import re
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 from urllib.parse import quote
 
-from airflow_provider_lipsync.api.answers import Answer, NoAnswer, is_http_url, parse_job, parse_submit, scrub
+from airflow_provider_lipsync.api.answers import Answer, NoAnswer, parse_job, parse_submit, scrub
 from airflow_provider_lipsync.api.models import Job, SubmitRequest
 from airflow_provider_lipsync.api.retry import RetryPolicy, may_resend_get, may_resend_post, next_delay
+from airflow_provider_lipsync.api.texts import is_http_url, refuse_key
 from airflow_provider_lipsync.exceptions import LipsyncBadInput, LipsyncError, LipsyncMisconfigured
 
 __all__ = [
@@ -30,39 +28,13 @@ __all__ = [
     "Wait",
     "build_query",
     "build_submit",
-    "holds_key",
-    "is_loopback",
     "query_exchange",
-    "refuse_key",
     "submit_exchange",
-    "without_query",
-    "without_userinfo",
 ]
 
 log = logging.getLogger(__name__)
 
 DEFAULT_BASE_URL = "https://lipsync.studio/api/v1"  # stated on the vendor's page
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address is this machine itself."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
-
-
-def without_query(url: str) -> str:
-    """Return a URL without its query, where signatures stand, and without credentials, for a log."""
-    head = url.split("?", 1)[0].split("#", 1)[0]
-    return without_userinfo(head)
-
-
-def without_userinfo(url: str) -> str:
-    """Return a URL or path without what stands before the host: credentials, or Airflow's connection id."""
-    return re.sub(r"^([A-Za-z][A-Za-z0-9+.-]*://)[^/]*@", r"\1", url)  # to the last @: a password may hold one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,24 +168,6 @@ def _exchange(
             log.info("%s did not work (%s); it is sent again in %.1f s", prepared.method, error.message, delay)
         yield Wait(delay)
         waited += delay
-
-
-def refuse_key(values: Mapping[str, Any], api_key: str) -> None:
-    """Refuse values of which one contains the API key; the message names the field and repeats nothing.
-
-    :raises LipsyncBadInput: one does.
-    """
-    for name, value in values.items():
-        if holds_key(str(value), api_key):
-            raise LipsyncBadInput(
-                f"the API key stands in the request itself, in {name}: refused, nothing was sent. "
-                "A template such as {{ conn.… }} in a value that is rendered may have put it there."
-            )
-
-
-def holds_key(text: str, api_key: str) -> bool:
-    """Whether a text contains the API key, as it is or as a URL or JSON would write it."""
-    return any(form in text for form in (api_key, quote(api_key, safe=""), json.dumps(api_key)[1:-1]))
 
 
 def _headers(target: Target) -> dict[str, str]:

@@ -31,9 +31,10 @@ class LipsyncHook(BaseHook):
     """Connects to the Lipsync API.
 
     :param lipsync_conn_id: a connection of type ``lipsync``: its password is the API key, its host the base URL
-        (default the vendor's), its extras ``http_timeout`` (seconds), ``max_connections``, ``typical_seconds_low``,
-        ``typical_seconds_high``, ``ledger_path``, ``staging_path``, ``public_url_base``, ``max_input_mb``,
-        ``max_output_mb`` and ``allow_private_output_hosts``.
+        (default the vendor's), its extras ``http_timeout`` (seconds), ``max_connections``,
+        ``max_polls_per_second``, ``adaptive_polling``, ``typical_seconds_low``, ``typical_seconds_high``,
+        ``ledger_path``, ``staging_path``, ``public_url_base``, ``max_input_mb``, ``max_output_mb`` and
+        ``allow_private_output_hosts``.
     """
 
     conn_name_attr = "lipsync_conn_id"
@@ -71,14 +72,19 @@ class LipsyncHook(BaseHook):
         """Return the synchronous client; the same as :attr:`client`."""
         return self.client
 
-    async def aget_client(self) -> AsyncLipsyncClient:
-        """Return the asynchronous client, made once; the connection is looked up without blocking the loop."""
+    async def asettings(self) -> ConnectionSettings:
+        """Return the connection, looked up once without blocking the loop; see :attr:`settings`."""
         if self._settings is None:
             self._settings = read_connection(await self.aget_connection(self.lipsync_conn_id))
+        return self._settings
+
+    async def aget_client(self) -> AsyncLipsyncClient:
+        """Return the asynchronous client, made once; the connection is looked up without blocking the loop."""
+        settings = await self.asettings()
         if self._async_client is None:
             from airflow_provider_lipsync.api.client import AsyncLipsyncClient
 
-            self._async_client = AsyncLipsyncClient(self._settings.target.api_key, **_client_arguments(self._settings))
+            self._async_client = AsyncLipsyncClient(settings.target.api_key, **_client_arguments(settings))
         return self._async_client
 
     def look(self, job_id: str) -> Job | LipsyncError:
@@ -167,11 +173,9 @@ def _form() -> dict[str, Any]:
 
 
 def _client_arguments(settings: ConnectionSettings) -> dict[str, Any]:
-    from airflow_provider_lipsync.api.settings import Timeouts
-
-    seconds = settings.http_timeout
+    made_from = settings.for_client()
     return {
-        "base_url": settings.target.base_url,
-        "timeouts": Timeouts(connect=min(10.0, seconds), read=seconds, write=seconds, total=max(60.0, 2 * seconds)),
-        "max_connections": settings.max_connections,
+        "base_url": made_from.target.base_url,
+        "timeouts": made_from.timeouts,
+        "max_connections": made_from.max_connections,
     }

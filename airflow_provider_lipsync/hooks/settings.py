@@ -6,12 +6,15 @@ import ipaddress
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
-from airflow_provider_lipsync.api.answers import is_http_url
-from airflow_provider_lipsync.api.wire import DEFAULT_BASE_URL, Target, holds_key
+from airflow_provider_lipsync.api.texts import holds_key, is_http_url
+from airflow_provider_lipsync.api.wire import DEFAULT_BASE_URL, Target
 from airflow_provider_lipsync.exceptions import LipsyncMisconfigured
+
+if TYPE_CHECKING:
+    from airflow_provider_lipsync.api.settings import ClientSettings
 
 __all__ = ["ConnectionLike", "ConnectionSettings", "read_connection"]
 
@@ -39,6 +42,8 @@ class ConnectionSettings:
     :param target: base URL and API key.
     :param http_timeout: seconds to wait for the next bytes of an answer.
     :param max_connections: connections that are open at once at the most.
+    :param max_polls_per_second: looks at waiting jobs that one triggerer sends at the most, all jobs together.
+    :param adaptive_polling: whether looks are spread by what jobs take; False = by the interval alone.
     :param typical_seconds: what a quick and what a slow job takes.
     :param ledger_path: folder in any object storage where bought jobs are remembered; None = Airflow's own store.
     :param staging_path: folder in any object storage where local files are put for the vendor; None = none.
@@ -51,6 +56,8 @@ class ConnectionSettings:
     target: Target
     http_timeout: float = 30.0
     max_connections: int = 10
+    max_polls_per_second: float = 500.0
+    adaptive_polling: bool = True
     typical_seconds: tuple[float, float] = field(default=(30.0, 120.0))
     ledger_path: str | None = None
     staging_path: str | None = None
@@ -58,6 +65,17 @@ class ConnectionSettings:
     largest_input: int = 1000 * _MB
     largest_output: int = 10_000 * _MB
     allow_private_output_hosts: bool = False
+
+    def for_client(self) -> ClientSettings:
+        """Return what the clients of the API are made from."""
+        from airflow_provider_lipsync.api.settings import ClientSettings, Timeouts
+
+        seconds = self.http_timeout
+        return ClientSettings(
+            target=self.target,
+            timeouts=Timeouts(connect=min(10.0, seconds), read=seconds, write=seconds, total=max(60.0, 2 * seconds)),
+            max_connections=self.max_connections,
+        )
 
 
 def read_connection(conn: ConnectionLike) -> ConnectionSettings:
@@ -75,6 +93,8 @@ def read_connection(conn: ConnectionLike) -> ConnectionSettings:
             target=target,
             http_timeout=_number(extras, "http_timeout", 30.0, least=0.001),
             max_connections=int(_number(extras, "max_connections", 10, least=1)),
+            max_polls_per_second=_number(extras, "max_polls_per_second", 500.0, least=0.1),
+            adaptive_polling=_switch(extras, "adaptive_polling", default=True),
             typical_seconds=(
                 _number(extras, "typical_seconds_low", 30.0),
                 _number(extras, "typical_seconds_high", 120.0),
@@ -119,10 +139,12 @@ def _is_base(item: tuple[object, object]) -> bool:
     return isinstance(path, str) and "://" in path and isinstance(url, str) and is_http_url(url) and "@" not in url
 
 
-def _switch(extras: Mapping[str, Any], name: str) -> bool:
+def _switch(extras: Mapping[str, Any], name: str, *, default: bool = False) -> bool:
     value = extras.get(name)
     told = value.strip().lower() if isinstance(value, str) else value
-    if told in (None, "", False, "false"):
+    if told in (None, ""):
+        return default
+    if told in (False, "false"):
         return False
     if told in (True, "true"):
         return True

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_lipsync import __version__
 from airflow_provider_lipsync.api.models import Job
-from airflow_provider_lipsync.api.wire import without_query, without_userinfo
+from airflow_provider_lipsync.api.texts import without_query, without_userinfo
 from airflow_provider_lipsync.exceptions import (
     Charged,
     LipsyncBadInput,
@@ -26,8 +26,8 @@ from airflow_provider_lipsync.exceptions import (
 )
 from airflow_provider_lipsync.jobs.fingerprint import changed_fields
 from airflow_provider_lipsync.jobs.outcome import LipsyncResult, finished
-from airflow_provider_lipsync.jobs.policy import IfExists
 from airflow_provider_lipsync.jobs.wanted import Marks
+from airflow_provider_lipsync.jobs.wishes import IfExists
 from airflow_provider_lipsync.jobs.wording import moment
 from airflow_provider_lipsync.media.options import verify_options, verify_room
 from airflow_provider_lipsync.media.places import is_definite, place_of, shown, words

@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_lipsync.api.wire import without_userinfo
+from airflow_provider_lipsync.api.texts import without_userinfo
 from airflow_provider_lipsync.exceptions import LipsyncMisconfigured
 from airflow_provider_lipsync.jobs.ledger import Memory
 from airflow_provider_lipsync.media.task_key import TaskKey

@@ -12,9 +12,8 @@ from typing import Any, TypedDict
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSensorTimeout
 
-from airflow_provider_lipsync.api.answers import is_job_id
 from airflow_provider_lipsync.api.models import Job, JobStatus
-from airflow_provider_lipsync.api.wire import holds_key
+from airflow_provider_lipsync.api.texts import holds_key, is_job_id
 from airflow_provider_lipsync.exceptions import (
     LipsyncBadInput,
     LipsyncError,

@@ -5,28 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal, cast, get_args
 
-from airflow_provider_lipsync.exceptions import LipsyncBadInput
 from airflow_provider_lipsync.jobs.fingerprint import changed_fields
 from airflow_provider_lipsync.jobs.ledger import Generation, Record, State
+from airflow_provider_lipsync.jobs.wishes import Wishes
 
-__all__ = [
-    "Action",
-    "IfExists",
-    "OnAmbiguousSubmit",
-    "OnChangedInput",
-    "OnClear",
-    "Plan",
-    "Wishes",
-    "checked_if_exists",
-    "plan_try",
-]
-
-OnClear = Literal["auto", "resubmit", "reuse"]
-OnAmbiguousSubmit = Literal["resubmit"]
-OnChangedInput = Literal["fail", "reattach", "resubmit"]
-IfExists = Literal["reuse", "replace", "fail"]
+__all__ = ["Action", "Plan", "plan_try"]
 
 
 class Action(StrEnum):
@@ -36,28 +20,6 @@ class Action(StrEnum):
     ASK = "ask"  # a submit may have been charged: a person decides
     REATTACH = "reattach"  # wait for the job, or hand on its result; buy only if the vendor says that it failed
     REFUSE = "refuse"  # the inputs changed: as REATTACH where the job failed, else fail
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wishes:
-    """What the user asked for; see the operator.
-
-    :raises ValueError: a value that is none; the message names it and what is allowed.
-    """
-
-    on_clear: OnClear = "auto"
-    on_ambiguous_submit: OnAmbiguousSubmit | None = None
-    on_changed_input: OnChangedInput = "fail"
-
-    def __post_init__(self) -> None:
-        allowed = {
-            "on_clear": get_args(OnClear),
-            "on_ambiguous_submit": (None, *get_args(OnAmbiguousSubmit)),
-            "on_changed_input": get_args(OnChangedInput),
-        }
-        for name, values in allowed.items():
-            if getattr(self, name) not in values:
-                raise ValueError(f"{name}: allowed are {', '.join(map(str, values))}; got {getattr(self, name)!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,17 +33,6 @@ class Plan:
     action: Action
     changed: tuple[str, ...] = ()
     given_up: str | None = None
-
-
-def checked_if_exists(value: object) -> IfExists:
-    """Return what to do where something stands under the output path already.
-
-    :raises LipsyncBadInput: it is no choice.
-    """
-    for choice in get_args(IfExists):
-        if value == choice:
-            return cast(IfExists, choice)
-    raise LipsyncBadInput(f"if_exists: allowed are {', '.join(get_args(IfExists))}; got {value!r}")
 
 
 def plan_try(record: Record | None, *, generation: Generation, fingerprint: Mapping[str, str], wishes: Wishes) -> Plan:

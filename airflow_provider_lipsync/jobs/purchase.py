@@ -17,8 +17,9 @@ from airflow_provider_lipsync.exceptions import (
     LipsyncUnknownJob,
 )
 from airflow_provider_lipsync.jobs.ledger import Ledger, Record, State, unhurried
-from airflow_provider_lipsync.jobs.policy import Action, Plan, Wishes, plan_try
+from airflow_provider_lipsync.jobs.policy import Action, Plan, plan_try
 from airflow_provider_lipsync.jobs.wanted import Marks, Wanted
+from airflow_provider_lipsync.jobs.wishes import Wishes
 from airflow_provider_lipsync.jobs.wording import ambiguous, changed_input, forgotten, moment, uncertain
 from airflow_provider_lipsync.media.receipt import Receipt
 
@@ -38,12 +39,14 @@ class Held:
     :param deadline: seconds since the epoch, until which it is waited for.
     :param marks: fingerprint of what it was bought for; None where not known.
     :param is_new: whether this try bought it.
+    :param submitted_at: when it was bought, seconds since the epoch; None = not known.
     """
 
     job: Job
     deadline: float
     marks: Marks | None = None
     is_new: bool = False
+    submitted_at: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +148,12 @@ class Purchase:
             repr(seen.raw_status) if isinstance(found, Job) else "(not seen)",
             f" What was asked for differs now in {', '.join(plan.changed)}." if plan.changed else "",
         )
-        return Held(job=seen, deadline=self._deadline(record.submitted_at), marks=record.fingerprint or None)
+        return Held(
+            job=seen,
+            deadline=self._deadline(record.submitted_at),
+            marks=record.fingerprint or None,
+            submitted_at=record.submitted_at,
+        )
 
     def _adopt(self, job_id: str, endpoint: Endpoint) -> Held:
         """Take a job that a person named, once it was seen: a slip of the pen must not replace what is known."""
@@ -196,7 +204,7 @@ class Purchase:
         with unhurried():
             self._tell_bought(job, wanted.endpoint, deadline)
             ledger.bought(intent, job.id)
-        return Held(job=job, deadline=deadline, marks=marks, is_new=True)
+        return Held(job=job, deadline=deadline, marks=marks, is_new=True, submitted_at=intent.submitted_at)
 
     def _buy_without_memory(self, wanted: Wanted) -> Held | Receipt:
         must_ask = not self.is_first_try and self.wishes.on_ambiguous_submit != "resubmit"
@@ -220,7 +228,8 @@ class Purchase:
         except LipsyncSubmitUncertain as error:
             raise ambiguous(error.message, wanted.endpoint, submitted_at, error) from error.__cause__
         self._tell_bought(job, wanted.endpoint, submitted_at + self.job_timeout)
-        return Held(job=job, deadline=submitted_at + self.job_timeout, marks=marks, is_new=True)
+        deadline = submitted_at + self.job_timeout
+        return Held(job=job, deadline=deadline, marks=marks, is_new=True, submitted_at=submitted_at)
 
     def _look_at(self, job_id: str) -> Job | LipsyncError:
         """Return the job, or why it cannot be seen now, which says nothing about it. A refused key is raised."""

@@ -6,29 +6,16 @@ time, so that it survives a restart, and a last look is taken before giving up.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypedDict
 
 from airflow_provider_lipsync.api.models import Job, JobStatus
 from airflow_provider_lipsync.api.retry import LONGEST_WAIT, RetryPolicy
 from airflow_provider_lipsync.exceptions import LipsyncError, LipsyncPollFault, LipsyncUnknownJob
+from airflow_provider_lipsync.jobs.pace import Durations, next_pause
 
-__all__ = [
-    "FIRST_LOOK_SECONDS",
-    "ONE_ATTEMPT",
-    "JobEvent",
-    "Logs",
-    "Look",
-    "Pause",
-    "Watch",
-    "is_tolerable",
-    "watch_job",
-]
+__all__ = ["ONE_ATTEMPT", "JobEvent", "JobWatch", "Logs", "Waiting", "error_event", "is_tolerable", "timeout_event"]
 
-# A deferral that ends within some five seconds trips a race in Airflow's scheduler, which then fails the healthy task
-# (apache/airflow#71580, #72716). No job is that quick, so nothing is lost by looking first after this long.
-FIRST_LOOK_SECONDS = 6.0
 _GRACE_SECONDS = 30.0  # for a job that the vendor does not know yet
 ONE_ATTEMPT = RetryPolicy(attempts=1)  # the schedule of looks is the retry
 
@@ -53,67 +40,121 @@ class JobEvent(TypedDict):
     message: str
 
 
-@dataclass(frozen=True)
-class Look:
-    """Look at the job and tell what was seen: the job, or the error of the look."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Waiting:
+    """What is waited for, and how patiently. Moments are seconds since the epoch.
 
-
-@dataclass(frozen=True)
-class Pause:
-    """Wait for this many seconds."""
-
-    seconds: float
-
-
-Watch = Generator[Look | Pause, Job | LipsyncError | None, JobEvent]
-
-
-def watch_job(
-    job_id: str,
-    *,
-    deadline: float,
-    poll_interval: float,
-    now: Callable[[], float],
-    log: Logs,
-    first_pause: float = 0.0,
-) -> Watch:
-    """Watch a job until it ends, cannot be seen for good, or its deadline has passed.
-
-    :param deadline: seconds since the epoch.
-    :param poll_interval: seconds between two looks.
-    :param now: the clock, in seconds since the epoch.
-    :param log: where changes are told.
-    :param first_pause: seconds before the first look; cut to the deadline.
-    :return: the event, when the generator ends.
+    :param deadline: until when.
+    :param poll_interval: seconds between two looks at the most, from the connection's ``typical_seconds_low`` on.
+    :param submitted_at: when the job was bought; None = not known: it is looked at by the interval alone.
+    :param kind: what the job was bought as; jobs of one kind take a similar time. Empty = not known.
+    :param not_before: no look before it, and nothing made of one that somebody else had.
     """
-    started, seen, fault = now(), "never looked at", ""
-    told: set[str] = set()
-    pause = min(first_pause, deadline - started)
-    while True:
-        if pause > 0:
-            yield Pause(pause)
-        last = now() >= deadline
-        found = yield Look()
-        pause = poll_interval
-        if isinstance(found, Job):
-            if found.status.is_terminal:
-                return _event("completed" if found.status is JobStatus.COMPLETED else "failed", found.id, found)
-            seen = f"last seen as {found.raw_status!r}"
-            if fault:
-                log.info("Job %s can be seen again: %s.", job_id, found.raw_status)
-                fault = ""
-            _warn_once(found, told, log)
-        elif isinstance(found, LipsyncError):
-            if not is_tolerable(found, now() - started):
-                return _event("error", job_id, None, found.message)
-            if found.message != fault:
-                fault = found.message
-                log.warning("Job %s could not be seen: %s. This says nothing about the job; looking on.", job_id, fault)
-            seen = f"it could not be seen: {fault}"
-            pause = max(poll_interval, min(found.retry_after or 0.0, LONGEST_WAIT))
-        if last:
-            return _event("timeout", job_id, None, seen)
-        pause = min(pause, max(0.0, deadline - now()))
+
+    job_id: str
+    deadline: float
+    poll_interval: float
+    submitted_at: float | None = None
+    kind: str = ""
+    not_before: float = 0.0
+
+
+class JobWatch:
+    """What one that waits knows of its job, and when it wants to look next.
+
+    :param now: seconds since the epoch.
+    :param log: where changes are told.
+    :param durations: what jobs of this kind take; None = look by the interval alone.
+    :param chance: in [0, 1), for the jitter.
+    """
+
+    __slots__ = ("_began", "_durations", "_fault", "_log", "_looked_at", "_seen", "_told", "next_at", "waiting")
+
+    def __init__(
+        self, waiting: Waiting, *, now: float, log: Logs, durations: Durations | None = None, chance: float = 0.5
+    ) -> None:
+        self.waiting = waiting
+        self._began = now
+        self._log = log
+        self._durations = None if waiting.submitted_at is None else durations
+        self._seen, self._fault = "never looked at", ""
+        self._told: tuple[str, ...] = ()
+        self._looked_at: float | None = None
+        self.next_at = min(self._first_look(now, chance), max(now, waiting.deadline))
+
+    def saw(self, found: Job | LipsyncError | None, *, left: float, now: float, chance: float = 0.5) -> JobEvent | None:
+        """Take what a look showed; return the event if the waiting is over, else set ``next_at``.
+
+        :param found: the job, or the error of the look; None = it is processing, as expected.
+        :param left: when the look left, seconds since the epoch.
+        :param chance: in [0, 1), for the jitter.
+        """
+        if now < min(self.waiting.not_before, self.waiting.deadline):
+            return None  # somebody else's look at the same job: this one wants to know nothing yet
+        if isinstance(found, LipsyncError):
+            if not is_tolerable(found, now - self._began):
+                return error_event(self.waiting.job_id, found)
+            self._note_fault(found)
+            pause = max(self.waiting.poll_interval, min(found.retry_after or 0.0, LONGEST_WAIT))
+        elif found is not None and found.status.is_terminal:
+            self._learn(found, now)
+            return _ended(found)
+        else:
+            self._note_job(found, now)
+            pause = self._pause(now, chance)
+        if left >= self.waiting.deadline:
+            return self.gives_up()
+        self.next_at = now + min(pause, max(0.0, self.waiting.deadline - now))
+        return None
+
+    def gives_up(self) -> JobEvent:
+        """Return the event of a deadline that has passed."""
+        return timeout_event(self.waiting.job_id, self._seen)
+
+    def _first_look(self, now: float, chance: float) -> float:
+        """Return when to look first: one that comes late in its job's life looks at once."""
+        earliest, durations = self.waiting.not_before, self._durations
+        if earliest <= now and (durations is None or self._age(now) >= durations.low):
+            return now
+        return max(earliest, now + self._pause(now, chance))
+
+    def _pause(self, now: float, chance: float) -> float:
+        return next_pause(
+            age=self._age(now), poll_interval=self.waiting.poll_interval, durations=self._durations, chance=chance
+        )
+
+    def _age(self, now: float) -> float:
+        return max(0.0, now - (self.waiting.submitted_at or now))
+
+    def _learn(self, job: Job, now: float) -> None:
+        if self._durations is not None and job.status is JobStatus.COMPLETED:
+            age = self._age(now)
+            unseen = age if self._looked_at is None else min(age, now - self._looked_at)
+            told = None if job.execution_time is None else job.execution_time / 1000  # milliseconds: inferred
+            self._durations.learn(seconds=age, since_last_look=unseen, told=told)
+
+    def _note_job(self, job: Job | None, now: float) -> None:
+        status = JobStatus.PROCESSING.value if job is None else job.raw_status
+        self._looked_at, self._seen = now, f"last seen as {status!r}"
+        if self._fault:
+            self._log.info("Job %s can be seen again: %s.", self.waiting.job_id, status)
+            self._fault = ""
+        if job is not None and job.status is JobStatus.UNKNOWN and status not in self._told:
+            self._told = (*self._told, status)
+            self._log.warning(
+                "Job %s has a status that the API does not document: %r. Looking on.", self.waiting.job_id, status
+            )
+
+    def _note_fault(self, error: LipsyncError) -> None:
+        if error.message == self._fault:
+            return
+        self._fault = error.message
+        self._seen = f"it could not be seen: {error.message}"
+        self._log.warning(
+            "Job %s could not be seen: %s. This says nothing about the job; looking on.",
+            self.waiting.job_id,
+            error.message,
+        )
 
 
 def is_tolerable(error: LipsyncError, seconds: float) -> bool:
@@ -126,14 +167,19 @@ def is_tolerable(error: LipsyncError, seconds: float) -> bool:
     return isinstance(error, LipsyncPollFault)
 
 
-def _warn_once(job: Job, told: set[str], log: Logs) -> None:
-    if job.status is JobStatus.UNKNOWN and job.raw_status not in told:
-        told.add(job.raw_status)
-        log.warning("Job %s has a status that the API does not document: %r. Looking on.", job.id, job.raw_status)
+def error_event(job_id: str, error: LipsyncError) -> JobEvent:
+    """Return the event of a job that cannot be seen for good."""
+    return JobEvent(status="error", job_id=job_id, job=None, message=error.message)
 
 
-def _event(
-    status: Literal["completed", "failed", "timeout", "error"], job_id: str, job: Job | None, message: str = ""
-) -> JobEvent:
-    described = None if job is None else job.as_dict()
-    return JobEvent(status=status, job_id=job_id, job=described, message=message or (job.error if job else ""))
+def timeout_event(job_id: str, seen: str) -> JobEvent:
+    """Return the event of a job whose deadline has passed.
+
+    :param seen: how it was last seen.
+    """
+    return JobEvent(status="timeout", job_id=job_id, job=None, message=seen)
+
+
+def _ended(job: Job) -> JobEvent:
+    status: Literal["completed", "failed"] = "completed" if job.status is JobStatus.COMPLETED else "failed"
+    return JobEvent(status=status, job_id=job.id, job=job.as_dict(), message=job.error)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from airflow_provider_lipsync.api.models import Endpoint, Job
 from airflow_provider_lipsync.exceptions import LipsyncError, LipsyncInputChanged, LipsyncSubmitUncertain
-from airflow_provider_lipsync.jobs.ledger import Record
 
-__all__ = ["ambiguous", "changed_input", "forgotten", "moment", "uncertain"]
+if TYPE_CHECKING:
+    from airflow_provider_lipsync.jobs.ledger import Record
+
+__all__ = ["COMPLETED", "ambiguous", "changed_input", "forgotten", "moment", "uncertain"]
+
+COMPLETED = "Job %s is completed. For a time its video is at %s."
 
 
 def moment(seconds: float) -> str:

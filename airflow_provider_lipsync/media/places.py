@@ -9,7 +9,7 @@ import errno
 import re
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_lipsync.api.wire import without_userinfo
+from airflow_provider_lipsync.api.texts import without_userinfo
 from airflow_provider_lipsync.exceptions import LipsyncBadInput, LipsyncError, LipsyncMediaUnavailable
 
 if TYPE_CHECKING:

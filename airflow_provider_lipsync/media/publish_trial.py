@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from airflow_provider_lipsync.api.wire import is_loopback
+from airflow_provider_lipsync.api.texts import is_loopback
 from airflow_provider_lipsync.exceptions import LipsyncBadInput, LipsyncMediaUnavailable, LipsyncTooLarge
 from airflow_provider_lipsync.media.addresses import AddressRefused, literal_address
 from airflow_provider_lipsync.media.kinds import HEAD, Kind, Sniffed, sniff

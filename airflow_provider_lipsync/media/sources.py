@@ -1,7 +1,4 @@
-"""One medium as the user named it: an http(s) URL, a place in an object storage, or a file of this worker.
-
-:func:`source_of` is pure and light, since it is also asked while a DAG is read; what looks, imports then.
-"""
+"""One medium that can be looked at: an http(s) URL, a place in an object storage, or a file of this worker."""
 
 from __future__ import annotations
 
@@ -9,16 +6,15 @@ import dataclasses
 import errno
 import hashlib
 import os
-import re
 import stat
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_lipsync.api.answers import is_http_url
 from airflow_provider_lipsync.exceptions import LipsyncBadInput, LipsyncError
 from airflow_provider_lipsync.media.kinds import HEAD, Kind
+from airflow_provider_lipsync.media.named import NamedMedium
 from airflow_provider_lipsync.media.places import fault, location, place_of, shown
 
 if TYPE_CHECKING:
@@ -35,12 +31,6 @@ FIELD_KINDS = {
     "right_audio": Kind.AUDIO,
 }
 
-_ALLOWED = (
-    "a public http(s) URL, a path in an object storage such as s3://conn_id@bucket/file.mp3, or an absolute path of a "
-    "local file"
-)
-_NOTHING = ("", "None")  # what a template makes of None
-_LONGEST_SHOWN = 80  # characters of a refused value that a message repeats
 _CHUNK = 1024 * 1024  # bytes of a local file read at once
 # What tells two contents of one name apart, as filesystems call it; hashes first: a Google ETag changes with metadata.
 _MARKS = ("md5Hash", "content_md5", "crc32c", "ETag", "etag", "generation")
@@ -216,74 +206,15 @@ def _info_of(path: ObjectStoragePath) -> Mapping[str, Any]:
     return found
 
 
-def source_of(field: str, value: object, *, required: bool) -> Source | None:
-    """Return the medium that a value names; None where it names none. Pure: nothing is looked at.
+def source_of(field: str, medium: NamedMedium) -> Source:
+    """Return a medium that was named, so that it can be looked at; nothing is looked at yet.
 
     :param field: of the API's, such as ``left_audio``.
-    :param value: a text, an ``ObjectStoragePath``, a ``pathlib.Path`` or an ``Asset``.
-    :raises LipsyncBadInput: it is missing, unrendered, or nothing that could be a medium.
     """
-    text = _text_of(value)
-    if value is None or text in _NOTHING:
-        if required:
-            raise _refused(field, value, f"required is {_ALLOWED}")
-        return None
-    if text is None:
-        raise _refused(field, value, f"allowed is {_ALLOWED}")
-    if "{{" in text or "{%" in text:
-        raise _refused(field, text, "the template was not rendered")
-    if re.search(r"[\x00-\x1f\x7f]", text):
-        raise _refused(field, text, "a line break or another control character stands in it")
-    return _source(field, text)
-
-
-def _text_of(value: object) -> str | None:
-    """Return a value as text; None where it is nothing that could name a medium."""
-    if isinstance(value, str):
-        return value.strip()
-    if hasattr(value, "conn_id") and hasattr(value, "protocol"):  # an ObjectStoragePath; not imported for a look
-        return str(value)
-    if isinstance(value, os.PathLike):
-        return os.fsdecode(value)
-    uri = getattr(value, "uri", None)  # an Asset
-    return uri.strip() if isinstance(uri, str) else None
-
-
-def _source(field: str, text: str) -> Source:
-    scheme, is_url, rest = text.partition("://")
-    scheme = scheme.lower()
-    if is_url and scheme in ("http", "https"):
-        if not is_http_url(text):
-            raise _refused(field, text, "an http(s) URL needs a host")
-        return WebSource(field=field, url=text)
-    if is_url and scheme in ("file", "local"):
-        return _local(field, text, rest)
-    if is_url and re.fullmatch(r"[a-z][a-z0-9+.-]*", scheme):
-        return _object(field, text, scheme, rest)
-    return _local(field, text, text)
-
-
-def _local(field: str, text: str, rest: str) -> LocalSource:
-    host, slash, path = rest.partition("/")
-    host = host.rpartition("@")[2]  # a connection id says nothing of a local file
-    if not slash or host not in ("", "localhost"):
-        raise _refused(field, text, f"allowed is {_ALLOWED}; a local file is /folder/file or file:///folder/file")
-    if not path or path.endswith("/"):
-        raise _refused(field, text, "the path of a file is required, not of a folder")
-    return LocalSource(field=field, path=Path(f"/{path}"))
-
-
-def _object(field: str, text: str, scheme: str, rest: str) -> ObjectSource:
-    bucket, _, key = rest.partition("/")
-    conn_id, _, bucket = bucket.rpartition("@")
-    if ":" in conn_id:
-        raise _refused(field, text, "what stands before the @ is an Airflow connection id, never credentials")
-    if not bucket or not key or key.endswith("/"):
-        raise _refused(field, text, f"the path of a file is required, such as {scheme}://conn_id@bucket/folder/file")
-    return ObjectSource(field=field, uri=f"{scheme}://{rest}")
-
-
-def _refused(field: str, value: object, allowed: str) -> LipsyncBadInput:
-    text = repr(shown(value)) if isinstance(value, str) else f"a {type(value).__name__}"
-    short = text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 1]}…"
-    return LipsyncBadInput(f"{field}: {allowed}; got {short}. Nothing was sent.")
+    match medium.way:
+        case "web":
+            return WebSource(field=field, url=medium.text)
+        case "object":
+            return ObjectSource(field=field, uri=medium.text)
+        case "local":
+            return LocalSource(field=field, path=Path(medium.text))

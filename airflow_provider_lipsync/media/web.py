@@ -16,7 +16,7 @@ from urllib.request import getproxies, proxy_bypass
 import httpx
 
 from airflow_provider_lipsync.api.settings import shared_ssl_context
-from airflow_provider_lipsync.api.wire import is_loopback, without_query
+from airflow_provider_lipsync.api.texts import is_loopback, without_query
 from airflow_provider_lipsync.media.addresses import AddressRefused, is_public, literal_address
 
 __all__ = ["AddressRefused", "RedirectRefused", "Web", "without_queries"]

@@ -6,19 +6,16 @@ import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow_provider_lipsync._airflow import trigger_failure
-from airflow_provider_lipsync.api.flow import drive
 from airflow_provider_lipsync.api.models import Job
-from airflow_provider_lipsync.api.wire import without_query
+from airflow_provider_lipsync.api.texts import without_query
 from airflow_provider_lipsync.exceptions import Charged, LipsyncError, LipsyncPollFault
 from airflow_provider_lipsync.jobs.outcome import LipsyncResult, finished, timed_out
-from airflow_provider_lipsync.jobs.waiting import ONE_ATTEMPT, JobEvent, Look, Pause, watch_job
-from airflow_provider_lipsync.jobs.wording import moment
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_lipsync.hooks.lipsync import LipsyncHook
+    from airflow_provider_lipsync.jobs.waiting import JobEvent
 
     class _Task:
         """What is used of Airflow's BaseOperator."""
@@ -34,10 +31,11 @@ if TYPE_CHECKING:
 else:
     _Task = object
 
-__all__ = ["JobTask"]
+__all__ = ["BACKSTOP_SECONDS", "JobTask"]
 
-# Seconds behind the trigger's own deadline, after which Airflow itself ends a deferral whose triggerer never came back.
-_BACKSTOP_SECONDS = 300.0
+# Seconds behind the moment by which a trigger fires, after which Airflow itself ends a deferral: its triggerer never
+# came back.
+BACKSTOP_SECONDS = 300.0
 
 
 class JobTask(_Task):
@@ -47,6 +45,7 @@ class JobTask(_Task):
     deferrable: bool
 
     _hook: LipsyncHook | None = None
+    _submitted_at: float | None = None  # seconds since the epoch; None = not known here
 
     # What a host must say about itself.
 
@@ -57,6 +56,10 @@ class JobTask(_Task):
     def _look_interval(self) -> float:
         """Return the seconds between two looks."""
         raise NotImplementedError
+
+    def _kind(self) -> str:
+        """Return what the job was bought as: jobs of one kind take a similar time. Empty = not known."""
+        return ""
 
     def _known_job_id(self, context: Context) -> str:
         """Return the job's id when a resumed task was not told it."""
@@ -94,6 +97,8 @@ class JobTask(_Task):
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Come back from Airflow. A trigger that was lost or timed out is no verdict: look once more."""
+        from airflow_provider_lipsync._airflow import trigger_failure
+
         failure = trigger_failure(next_method, next_kwargs)
         if failure is not None:
             next_method, next_kwargs = "execute_complete", {"event": failure}
@@ -114,8 +119,10 @@ class JobTask(_Task):
         return self._result_of(job)
 
     def _result_of(self, job: Job) -> LipsyncResult:
+        from airflow_provider_lipsync.jobs.wording import COMPLETED
+
         result = finished(job)
-        self.log.info("Job %s is completed. For a time its video is at %s.", job.id, without_query(job.output or ""))
+        self.log.info(COMPLETED, job.id, without_query(job.output or ""))
         return result
 
     def _carried(self) -> dict[str, Any]:
@@ -124,6 +131,8 @@ class JobTask(_Task):
 
     def _first_look(self, job_id: str) -> Job | None:
         """Return the job if it has ended already; a look that does not work leaves it to the waiting."""
+        from airflow_provider_lipsync.jobs.waiting import ONE_ATTEMPT
+
         try:
             job = self.hook.client.get_job(job_id, retry=ONE_ATTEMPT)
         except LipsyncError as error:
@@ -132,12 +141,20 @@ class JobTask(_Task):
         return job if job.status.is_terminal else None
 
     def _defer(self, job_id: str, deadline: float) -> NoReturn:
+        from airflow_provider_lipsync.jobs.race import race_seconds
+        from airflow_provider_lipsync.jobs.wording import moment
         from airflow_provider_lipsync.triggers.lipsync import LipsyncJobTrigger
 
         trigger = LipsyncJobTrigger(
-            job_id=job_id, lipsync_conn_id=self.lipsync_conn_id, poll_interval=self._look_interval(), deadline=deadline
+            job_id=job_id,
+            lipsync_conn_id=self.lipsync_conn_id,
+            poll_interval=self._look_interval(),
+            deadline=deadline,
+            submitted_at=self._submitted_at,
+            kind=self._kind(),
+            not_before=time.time() + race_seconds(),
         )
-        left = max(0.0, deadline - time.time()) + _BACKSTOP_SECONDS
+        left = max(0.0, deadline - time.time()) + BACKSTOP_SECONDS
         self.log.info("Freeing the worker while job %s renders, until %s at the latest.", job_id, moment(deadline))
         self.defer(
             trigger=trigger,
@@ -147,20 +164,20 @@ class JobTask(_Task):
         )
 
     def _watch_in_place(self, job_id: str, deadline: float) -> JobEvent:
-        pause = self._look_interval()
-        watch = watch_job(
-            job_id, deadline=deadline, poll_interval=pause, now=time.time, log=self.log, first_pause=pause
-        )
+        from airflow_provider_lipsync.jobs.waiting import JobWatch, Waiting
 
-        def act(step: Look | Pause) -> Job | LipsyncError | None:
-            if isinstance(step, Look):
-                return self._look(job_id)
-            time.sleep(step.seconds)
-            return None
-
-        return drive(watch, act)
+        started, pause = time.time(), self._look_interval()
+        waiting = Waiting(job_id=job_id, deadline=deadline, poll_interval=pause, not_before=started + pause)
+        watch = JobWatch(waiting, now=started, log=self.log)
+        while True:
+            left = _slept_until(watch.next_at)
+            event = watch.saw(self._look(job_id), left=left, now=time.time())
+            if event is not None:
+                return event
 
     def _look(self, job_id: str) -> Job | LipsyncError:
+        from airflow_provider_lipsync.jobs.waiting import ONE_ATTEMPT
+
         try:
             return self.hook.client.get_job(job_id, retry=ONE_ATTEMPT)
         except LipsyncError as error:
@@ -197,6 +214,14 @@ class JobTask(_Task):
     def _close(self) -> None:
         if self._hook is not None:
             self._hook.close()
+
+
+def _slept_until(moment: float) -> float:
+    """Sleep until a moment, and return what time it is then; both in seconds since the epoch."""
+    pause = moment - time.time()
+    if pause > 0:
+        time.sleep(pause)
+    return time.time()
 
 
 def _job_in(event: Any, job_id: str) -> Job | None:

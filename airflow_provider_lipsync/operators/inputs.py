@@ -11,16 +11,17 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_lipsync.api import check
 from airflow_provider_lipsync.api.models import SubmitRequest
-from airflow_provider_lipsync.api.wire import refuse_key
+from airflow_provider_lipsync.api.texts import refuse_key
 from airflow_provider_lipsync.exceptions import LipsyncBadInput
 from airflow_provider_lipsync.jobs.outcome import as_task_error, job_id_of
-from airflow_provider_lipsync.media.sources import LocalSource, Source, source_of
-from airflow_provider_lipsync.operators.wanted import WantedJob
+from airflow_provider_lipsync.media.named import NamedMedium, named_medium
 
 if TYPE_CHECKING:
     from airflow_provider_lipsync.hooks.lipsync import LipsyncHook
+    from airflow_provider_lipsync.media.sources import Source
     from airflow_provider_lipsync.media.staging import Staging
     from airflow_provider_lipsync.media.web import Web
+    from airflow_provider_lipsync.operators.wanted import WantedJob
 
 __all__ = ["JobInputs", "as_text", "seconds"]
 
@@ -52,6 +53,7 @@ class JobInputs:
         :raises LipsyncBadInput: a value cannot be sent; the message never holds the API key.
         """
         from airflow_provider_lipsync.media.publishing import Publisher
+        from airflow_provider_lipsync.operators.wanted import WantedJob
 
         settings = self.hook.settings
         refuse_key({name: getattr(self, name) for name in self.template_fields}, settings.target.api_key)
@@ -80,19 +82,25 @@ class JobInputs:
 
     def _sources(self, extra: Mapping[str, Any]) -> dict[str, Source]:
         """Return the media, those of ``extra_form_state`` over the fields of the same name."""
-        named = {name: extra.get(name, getattr(self, name)) for name in self.request_class.media_fields()}
-        found = {name: self._source(name, value) for name, value in named.items()}
-        return {name: source for name, source in found.items() if source is not None}
+        from airflow_provider_lipsync.media.sources import source_of
 
-    def _source(self, name: str, value: object) -> Source | None:
-        source = source_of(name, value, required=name in self.request_class.required)
-        if isinstance(source, LocalSource) and not self.wait_for_completion:
+        return {name: source_of(name, medium) for name, medium in self._media(extra).items()}
+
+    def _media(self, extra: Mapping[str, Any]) -> dict[str, NamedMedium]:
+        """Return what the media are called, likewise."""
+        given = {name: extra.get(name, getattr(self, name)) for name in self.request_class.media_fields()}
+        found = {name: self._medium(name, value) for name, value in given.items()}
+        return {name: medium for name, medium in found.items() if medium is not None}
+
+    def _medium(self, name: str, value: object) -> NamedMedium | None:
+        medium = named_medium(name, value, required=name in self.request_class.required)
+        if medium is not None and medium.way == "local" and not self.wait_for_completion:
             raise LipsyncBadInput(
                 f"{name}: a local file needs wait_for_completion=True, since its copy in the staging_path is removed "
-                f"when the job is over; or put the file into an object storage yourself. Got {source.shown}. "
+                f"when the job is over; or put the file into an object storage yourself. Got {medium.text}. "
                 "Nothing was sent."
             )
-        return source
+        return medium
 
     def _checked(self, name: str) -> Any:
         """Return the value of one field as it is sent."""
@@ -120,7 +128,7 @@ class JobInputs:
             extra = check.checked_mapping("extra_form_state", self.extra_form_state)
             for name in self.request_class.media_fields():
                 if _is_literal(value := extra.get(name, getattr(self, name))):
-                    self._source(name, value)
+                    self._medium(name, value)
             for name in self._plain_fields():
                 if name not in extra and _is_literal(getattr(self, name)):
                     self._checked(name)

@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
+import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowTaskTimeout, BaseOperator
+from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
 from airflow_provider_lipsync.api import check
-from airflow_provider_lipsync.api.models import Job, Resolution, SubmitRequest
-from airflow_provider_lipsync.exceptions import (
-    Charged,
-    LipsyncBadInput,
-    LipsyncError,
-    LipsyncInputChanged,
-    LipsyncLedgerUnavailable,
-    LipsyncSubmitUncertain,
-)
-from airflow_provider_lipsync.jobs.ledger import State
-from airflow_provider_lipsync.jobs.outcome import (
-    LipsyncResult,
-    as_submit_error,
-    as_task_error,
-    result_of,
-)
-from airflow_provider_lipsync.jobs.policy import (
+from airflow_provider_lipsync.api.models import Job, Resolution
+from airflow_provider_lipsync.exceptions import LipsyncBadInput, LipsyncError
+from airflow_provider_lipsync.jobs.outcome import LipsyncResult, as_task_error, result_of
+from airflow_provider_lipsync.jobs.wishes import (
     IfExists,
     OnAmbiguousSubmit,
     OnChangedInput,
@@ -34,17 +21,16 @@ from airflow_provider_lipsync.jobs.policy import (
     Wishes,
     checked_if_exists,
 )
-from airflow_provider_lipsync.jobs.purchase import Held, Purchase
-from airflow_provider_lipsync.media.receipt import Receipt
-from airflow_provider_lipsync.media.sources import LocalSource
-from airflow_provider_lipsync.operators.inputs import JobInputs, seconds
-from airflow_provider_lipsync.operators.keeping import KeepingTask, announce
+from airflow_provider_lipsync.operators.buying import BuyingTask
+from airflow_provider_lipsync.operators.inputs import seconds
+from airflow_provider_lipsync.operators.keeping import announce
 from airflow_provider_lipsync.operators.remembering import tell_ledger
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, ObjectStoragePath, XComArg
 
-    from airflow_provider_lipsync.media.staging import Staging
+    from airflow_provider_lipsync.jobs.purchase import Held
+    from airflow_provider_lipsync.media.receipt import Receipt
 
 __all__ = ["COMMON_FIELDS", "JobOperator"]
 
@@ -54,7 +40,7 @@ COMMON_FIELDS = (
 )
 
 
-class JobOperator(KeepingTask, JobInputs, BaseOperator):
+class JobOperator(BuyingTask, BaseOperator):
     """What the three operators share: buy one job, hand on its id at once, wait for it, hand on its result.
 
     What a retry or a clear does about the job of an earlier try is told in ``docs/reliability.md``.
@@ -67,10 +53,12 @@ class JobOperator(KeepingTask, JobInputs, BaseOperator):
     :param lipsync_conn_id: connection of type ``lipsync``.
     :param wait_for_completion: False hands on the result at once, with status ``processing``; wait for it by
         :class:`~airflow_provider_lipsync.sensors.lipsync.LipsyncJobSensor`.
-    :param deferrable: whether the worker is freed while the job renders.
+    :param deferrable: whether the worker is freed while the job renders, and where the vendor puts off the submit (429)
+        for longer than a minute; see ``docs/limits.md``.
     :param poll_interval: seconds between two looks at the job.
     :param job_timeout: seconds (or a timedelta) from the submit, after which the task gives up. The job has no cancel:
-        it runs on and stays charged. A try that re-attaches waits for at least a third of it.
+        it runs on and stays charged. A try that re-attaches waits for at least a third of it. A submit that is put off
+        leaves within as long from the beginning of the try.
     :param webhook_url: https URL of a receiver of your own, which the vendor tells of the finished job.
     :param on_ambiguous_submit: what to do where an earlier submit may have been charged and its id is not known: None
         fails and asks a person, ``resubmit`` buys, and may so pay twice.
@@ -89,6 +77,7 @@ class JobOperator(KeepingTask, JobInputs, BaseOperator):
     :raises LipsyncMediaUnavailable: a storage does not answer; nothing was charged.
     :raises LipsyncOutputExists: something else stands under ``output_path``.
     :raises LipsyncTransferFailed: the video could not be stored; it is at the vendor, and a retry stores it.
+    :raises LipsyncRateLimited: the vendor put off the submit for too long; nothing was charged, and it is retried.
     :raises LipsyncSubmitUncertain: the job may exist and may have been charged; it is not retried.
     :raises LipsyncLedgerUnavailable: the ledger cannot be used; nothing was sent.
     :raises LipsyncInputChanged: see ``on_changed_input``.
@@ -98,8 +87,6 @@ class JobOperator(KeepingTask, JobInputs, BaseOperator):
     """
 
     template_fields: Sequence[str] = COMMON_FIELDS
-    _staged: Staging | None = None
-
     template_fields_renderers: ClassVar[dict[str, str]] = {"extra_form_state": "json"}
     ui_color = "#f6e7f7"
 
@@ -149,16 +136,41 @@ class JobOperator(KeepingTask, JobInputs, BaseOperator):
 
     def execute(self, context: Context) -> LipsyncResult:
         """Find or buy the job and wait for it; see the class."""
+        return self._find_or_buy(context, since=time.time())
+
+    def execute_again(
+        self, context: Context, event: Any = None, since: float | None = None, refusals: int = 0
+    ) -> LipsyncResult:
+        """Come back from the timer of a refused submit, and go the whole way again: safe to run twice.
+
+        :param event: what the trigger fired; nothing is read of it.
+        :param since: seconds since the epoch, when the try began; None = as Airflow has it.
+        :param refusals: how often a submit of this try was refused.
+        """
+        return self._find_or_buy(context, since=since or _beginning(context), refusals=refusals)
+
+    def _find_or_buy(self, context: Context, *, since: float, refusals: int = 0) -> LipsyncResult:
+        from airflow_provider_lipsync.jobs.putting_off import Refusals
+
         try:
-            held = self._hold(context)
-            self._push_id(context, held.job_id if isinstance(held, Receipt) else held.job.id)
-            result = self._take(held) if isinstance(held, Receipt) else self._follow(held)
+            held = self._hold(context, Refusals(since=since, count=refusals))
+            result = self._bring(context, held)
         except LipsyncError as error:
             raise self._wait_error(error) from None
         finally:
             self._close()
         announce(self.outlets, context, result, log=self.log)
         return result
+
+    def _bring(self, context: Context, held: Held | Receipt) -> LipsyncResult:
+        """Hand the id on at once, then return the result."""
+        from airflow_provider_lipsync.jobs.purchase import Held
+
+        if isinstance(held, Held):
+            self._push_id(context, held.job.id)
+            return self._follow(held)
+        self._push_id(context, held.job_id)
+        return self._take(held)
 
     def _follow(self, held: Held) -> LipsyncResult:
         if not self.wait_for_completion:
@@ -167,83 +179,12 @@ class JobOperator(KeepingTask, JobInputs, BaseOperator):
         ended = self._first_look_at(held)
         return self._hand_on(ended) if ended else self._wait(held.job.id, held.deadline)
 
-    def _hold(self, context: Context) -> Held | Receipt:
-        """Check everything, then return the job of this try; the one POST that costs credits is sent in here."""
-        try:
-            self._open_files(context)
-            held = self._purchase(context)
-        except LipsyncError as error:
-            if not isinstance(error, LipsyncSubmitUncertain):
-                self._give_up_copies()
-            error = self._with_known_job(context, error)
-            if error.job_id is None or isinstance(error, LipsyncInputChanged):
-                raise as_submit_error(error, resubmits=self.on_ambiguous_submit == "resubmit") from error.__cause__
-            raise error from error.__cause__
-        if isinstance(held, Held):
-            self._job_id, self._marks = held.job.id, held.marks
-        return held
-
-    def _purchase(self, context: Context) -> Held | Receipt:
-        self._staged = self._staging()
-        wanted, resumed = self._wanted(self._fetcher(), self._staged), self._resumed_id()
-        self._ledger = self._open_ledger(context)
-        purchase = Purchase(
-            submit=self._submit,
-            look=self.hook.look,
-            ledger=self._ledger,
-            keeper=self._keeper,
-            wishes=self._wishes(),
-            is_first_try=context["ti"].try_number <= 1,
-            job_timeout=self.job_timeout,
-            log=self.log,
-        )
-        return purchase.job_for(wanted, resume_job_id=resumed)
-
-    def _give_up_copies(self) -> None:
-        """Remove the copies that this try made: there is no job that could want them."""
-        if self._staged is not None:
-            self._staged.give_up()
-
-    def _with_known_job(self, context: Context, error: LipsyncError) -> LipsyncError:
-        """Name the job of an earlier try that waits to be handed on, where this one broke before it was looked for."""
-        if error.job_id is not None or isinstance(error, LipsyncLedgerUnavailable | LipsyncSubmitUncertain):
-            return error
-        with contextlib.suppress(Exception):
-            ledger = self._ledger or self._open_ledger(context)
-            record = ledger.read() if ledger else None
-            if record is not None and record.state is State.BOUGHT:
-                told: dict[str, Any] = {**error.details(), "job_id": record.job_id, "charged": Charged.YES}
-                named = type(error)(f"{error.message} Job {record.job_id}, bought by an earlier try, is kept.", **told)
-                return as_submit_error(named)
-        return error
-
     def _first_look_at(self, held: Held) -> Job | None:
         """Return the job if it has ended already; one that an earlier try bought was looked at just now."""
         if not held.is_new:
             return held.job if held.job.status.is_terminal else None
         self.log.info("Jobs typically take %.0f-%.0f s.", *self.hook.settings.typical_seconds)
         return self._first_look(held.job.id)
-
-    def _submit(self, request: SubmitRequest) -> Job:
-        try:
-            job = self.hook.client.submit(request, before_each=self._check_alive)
-        except AirflowTaskTimeout:
-            message = "execution_timeout ended the submit before its answer came."
-            raise LipsyncSubmitUncertain(message) from None
-        self._note_job(job.id)
-        return job
-
-    def _check_alive(self) -> None:
-        """Refuse to buy for a task that was ended meanwhile."""
-        if self._killed:
-            raise LipsyncError("the task was ended from outside before anything was bought", charged=Charged.NO)
-
-    def _push_id(self, context: Context, job_id: str) -> None:
-        """Hand the id on; if Airflow cannot take it now, the job is paid for all the same, and goes on."""
-        try:
-            context["ti"].xcom_push(key="job_id", value=job_id)
-        except Exception:
-            self.log.warning("The id of job %s could not be pushed to XCom; going on.", job_id, exc_info=True)
 
     def _wishes(self) -> Wishes:
         try:
@@ -273,13 +214,22 @@ class JobOperator(KeepingTask, JobInputs, BaseOperator):
 
     def _has_local_media(self) -> bool:
         try:
-            found = self._sources(check.checked_mapping("extra_form_state", self.extra_form_state)).values()
+            found = self._media(check.checked_mapping("extra_form_state", self.extra_form_state)).values()
         except LipsyncBadInput:  # nothing was staged of it
             return False
-        return any(isinstance(source, LocalSource) for source in found)
+        return any(medium.way == "local" for medium in found)
 
     def _wait_seconds(self) -> float:
         return self.job_timeout
 
     def _look_interval(self) -> float:
         return self.poll_interval
+
+    def _kind(self) -> str:
+        return f"{self.request_class.endpoint.value} {self.resolution}"
+
+
+def _beginning(context: Context) -> float:
+    """Return when this try began, in seconds since the epoch: Airflow keeps it across deferrals."""
+    started = getattr(context["ti"], "start_date", None)
+    return float(started.timestamp()) if started else time.time()

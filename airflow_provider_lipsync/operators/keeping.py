@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_lipsync.api import check
 from airflow_provider_lipsync.api.models import Job
-from airflow_provider_lipsync.api.wire import refuse_key, without_query
+from airflow_provider_lipsync.api.texts import refuse_key, without_query
 from airflow_provider_lipsync.exceptions import Charged, LipsyncError, LipsyncTransferFailed, Video
 from airflow_provider_lipsync.jobs.outcome import LipsyncResult
-from airflow_provider_lipsync.jobs.policy import checked_if_exists
-from airflow_provider_lipsync.media.task_key import TaskKey
+from airflow_provider_lipsync.jobs.wishes import checked_if_exists
 from airflow_provider_lipsync.operators.remembering import RememberingTask
 
 if TYPE_CHECKING:
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from airflow_provider_lipsync.jobs.keeping import Keeper
     from airflow_provider_lipsync.media.receipt import Receipt
     from airflow_provider_lipsync.media.staging import Staging
+    from airflow_provider_lipsync.media.task_key import TaskKey
     from airflow_provider_lipsync.media.web import Web
 
 __all__ = ["KeepingTask", "announce", "open_keeper"]
@@ -38,6 +38,7 @@ def open_keeper(
     :raises LipsyncBadInput: one of them cannot be used.
     """
     from airflow_provider_lipsync.jobs.keeping import Keeper
+    from airflow_provider_lipsync.media.task_key import TaskKey
 
     given = {"output_path": task.output_path, "output_options": task.output_options}
     refuse_key(given, hook.settings.target.api_key)  # before any message could repeat them
@@ -119,6 +120,8 @@ class KeepingTask(RememberingTask):
 
         :raises LipsyncBadInput: a path cannot be used.
         """
+        from airflow_provider_lipsync.media.task_key import TaskKey
+
         self._key = TaskKey.of(context["ti"])
         if self.output_path is not None:
             self._keeper = open_keeper(self, context, hook=self.hook, web=self._fetcher())

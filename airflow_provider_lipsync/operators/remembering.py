@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_lipsync._airflow import is_recorded_as_success
 from airflow_provider_lipsync.api.models import Job, JobStatus
 from airflow_provider_lipsync.exceptions import (
     Charged,
@@ -17,13 +16,13 @@ from airflow_provider_lipsync.exceptions import (
     LipsyncLedgerUnavailable,
     LipsyncUnknownJob,
 )
-from airflow_provider_lipsync.jobs.ledger import Generation, Ledger, State
-from airflow_provider_lipsync.jobs.memory import memory_of
 from airflow_provider_lipsync.jobs.outcome import LipsyncResult, as_wait_error, job_id_of
 from airflow_provider_lipsync.operators.base import JobTask
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_lipsync.jobs.ledger import Ledger
 
 __all__ = ["RememberingTask", "tell_ledger"]
 
@@ -83,6 +82,9 @@ class RememberingTask(JobTask):
         """Write that the result was handed on, if Airflow has recorded the success; else the job stays to be had."""
         if self._ledger is None or self._handed_on is None:
             return
+        from airflow_provider_lipsync._airflow import is_recorded_as_success
+        from airflow_provider_lipsync.jobs.ledger import State
+
         if is_recorded_as_success(context["ti"]):
             self._ledger.ended(State.DELIVERED, self._handed_on)
         else:
@@ -92,6 +94,9 @@ class RememberingTask(JobTask):
             )
 
     def _open_ledger(self, context: Context) -> Ledger | None:
+        from airflow_provider_lipsync.jobs.ledger import Generation, Ledger
+        from airflow_provider_lipsync.jobs.memory import memory_of
+
         memory = memory_of(context, ledger_path=self.hook.settings.ledger_path)
         clear_number = getattr(context.get("dag_run"), "clear_number", None)
         generation = Generation(max_tries=context["ti"].max_tries, clear_number=clear_number)
@@ -102,6 +107,8 @@ class RememberingTask(JobTask):
 
         Nothing here may keep a finished video from being handed on.
         """
+        from airflow_provider_lipsync.jobs.ledger import State
+
         self._job_id = job_id
         try:
             self._ledger = self._open_ledger(context)
@@ -113,6 +120,8 @@ class RememberingTask(JobTask):
             self.log.warning("The ledger could not be read; going on with job %s. %s", job_id, words)
 
     def _hand_on(self, job: Job) -> LipsyncResult:
+        from airflow_provider_lipsync.jobs.ledger import State
+
         try:
             result = super()._hand_on(job)
         except LipsyncJobFailed:

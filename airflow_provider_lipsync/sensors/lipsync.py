@@ -14,6 +14,7 @@ from airflow.providers.common.compat.sdk import (
     PokeReturnValue,
 )
 
+from airflow_provider_lipsync._airflow import is_mapped
 from airflow_provider_lipsync.api.models import Job
 from airflow_provider_lipsync.exceptions import LipsyncError
 from airflow_provider_lipsync.jobs.outcome import (
@@ -22,7 +23,6 @@ from airflow_provider_lipsync.jobs.outcome import (
     job_id_of,
     timed_out,
 )
-from airflow_provider_lipsync.jobs.waiting import is_tolerable
 from airflow_provider_lipsync.operators.base import JobTask
 
 if TYPE_CHECKING:
@@ -39,10 +39,13 @@ class LipsyncJobSensor(JobTask, BaseSensorOperator):
 
     :param job: a job id, or the result of a Lipsync task (``job=render.output``).
     :param lipsync_conn_id: connection of type ``lipsync``; its key must be the one that bought the job.
+    :param in_triggerer: whether to start and end in the triggerer, without any worker (Airflow 3.3 or later; what it
+        cannot do is refused when the DAG is read). A mapped sensor (``expand``) is deferred from a worker all the same.
     :param deferrable: whether to wait in the triggerer; False pokes on a worker, or in ``mode="reschedule"`` between
         workers.
     :raises LipsyncJobFailed: the vendor says that the job failed.
     :raises LipsyncJobTimeout: the job was not seen finished within ``timeout``.
+    :raises LipsyncBadInput: ``in_triggerer`` with something that it cannot do.
     :return: :class:`~airflow_provider_lipsync.jobs.outcome.LipsyncResult`.
     """
 
@@ -57,6 +60,7 @@ class LipsyncJobSensor(JobTask, BaseSensorOperator):
         job: str | Mapping[str, Any] | LipsyncResult | XComArg,
         lipsync_conn_id: str = "lipsync_default",
         deferrable: bool = True,
+        in_triggerer: bool = False,
         poke_interval: Any = 5.0,
         **kwargs: Any,
     ) -> None:
@@ -64,10 +68,17 @@ class LipsyncJobSensor(JobTask, BaseSensorOperator):
         self.job = job
         self.lipsync_conn_id = lipsync_conn_id
         self.deferrable = deferrable
+        self.in_triggerer = in_triggerer
+        if in_triggerer and not is_mapped(self):
+            from airflow_provider_lipsync.sensors.in_triggerer import start_in_triggerer
+
+            start_in_triggerer(self)
 
     def execute(self, context: Context) -> LipsyncResult:
         """Wait for the job; see the class."""
         result: LipsyncResult
+        if self.in_triggerer:
+            self.log.info("This sensor could not start in the triggerer (it is mapped, or tested): a worker defers it.")
         try:
             if self.deferrable:  # by way of resume_execution, which applies soft_fail and never_fail
                 result = super().resume_execution("_start_waiting", {}, context)
@@ -85,6 +96,8 @@ class LipsyncJobSensor(JobTask, BaseSensorOperator):
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Look at the job once."""
+        from airflow_provider_lipsync.jobs.waiting import is_tolerable
+
         try:
             seen = self._look(self._known_job_id(context))
             if isinstance(seen, Job) and seen.status.is_terminal:

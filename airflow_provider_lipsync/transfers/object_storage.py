@@ -17,7 +17,7 @@ from airflow_provider_lipsync.exceptions import (
     LipsyncUnknownJob,
 )
 from airflow_provider_lipsync.jobs.outcome import LipsyncResult, as_sensor_error, as_task_error, job_id_of
-from airflow_provider_lipsync.jobs.policy import IfExists, checked_if_exists
+from airflow_provider_lipsync.jobs.wishes import IfExists, checked_if_exists
 from airflow_provider_lipsync.operators.keeping import announce, open_keeper
 
 if TYPE_CHECKING:

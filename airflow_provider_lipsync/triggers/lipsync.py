@@ -2,77 +2,71 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import AsyncIterator
 from typing import Any
 
-from airflow.providers.common.compat.sdk import conf
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_lipsync.api.flow import adrive
 from airflow_provider_lipsync.api.models import Job
-from airflow_provider_lipsync.exceptions import LipsyncError
 from airflow_provider_lipsync.hooks.lipsync import LipsyncHook
-from airflow_provider_lipsync.jobs.waiting import (
-    FIRST_LOOK_SECONDS,
-    ONE_ATTEMPT,
-    Look,
-    Pause,
-    watch_job,
-)
+from airflow_provider_lipsync.jobs.clock import Clock
+from airflow_provider_lipsync.jobs.race import race_seconds
+from airflow_provider_lipsync.jobs.waiting import ONE_ATTEMPT, JobEvent, Waiting
+from airflow_provider_lipsync.jobs.watchers import Watching
 
 __all__ = ["LipsyncJobTrigger"]
-
-
-_USUAL_HEARTBEAT = 5.0  # seconds: Airflow's default, which FIRST_LOOK_SECONDS is made for
-
-
-def _late_workers() -> float:
-    """Return the seconds by which workers may report later than usual that they have deferred a task."""
-    seconds: float = conf.getfloat("workers", "min_heartbeat_interval", fallback=_USUAL_HEARTBEAT)
-    return max(0.0, seconds - _USUAL_HEARTBEAT)
 
 
 class LipsyncJobTrigger(BaseTrigger):
     """Fires one event when a job has ended, cannot be seen for good, or its deadline has passed.
 
-    The event is ``{"status": "completed" | "failed" | "timeout" | "error", "job_id", "job": {…} or None, "message"}``.
+    All triggers of one connection in a triggerer share one poller: see ``docs/scale.md``. The event is
+    ``{"status": "completed" | "failed" | "timeout" | "error", "job_id", "job": {…} or None, "message"}``.
 
     :param job_id: the vendor's id.
     :param lipsync_conn_id: the connection; the API key stays in it.
-    :param poll_interval: seconds between two looks.
+    :param poll_interval: seconds between two looks at the most, from the time on that a job typically takes.
     :param deadline: seconds since the epoch: wall-clock, so that a restart changes nothing.
+    :param submitted_at: when the job was bought, seconds since the epoch; None = not known: it is looked at by the
+        interval alone.
+    :param kind: what it was bought as, e.g. ``lipsync-image 480p``: jobs of one kind take a similar time.
+    :param not_before: no look before it, seconds since the epoch; None = as long after the start as Airflow's scheduler
+        needs, see :func:`~airflow_provider_lipsync.jobs.race.race_seconds`.
     """
 
-    def __init__(self, *, job_id: str, lipsync_conn_id: str, poll_interval: float, deadline: float) -> None:
+    def __init__(
+        self,
+        *,
+        job_id: str,
+        lipsync_conn_id: str,
+        poll_interval: float,
+        deadline: float,
+        submitted_at: float | None = None,
+        kind: str = "",
+        not_before: float | None = None,
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.job_id = job_id
         self.lipsync_conn_id = lipsync_conn_id
         self.poll_interval = poll_interval
         self.deadline = deadline
+        self.submitted_at = submitted_at
+        self.kind = kind
+        self.not_before = not_before
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments that make this trigger again."""
-        names = ("job_id", "lipsync_conn_id", "poll_interval", "deadline")
+        names = ("job_id", "lipsync_conn_id", "poll_interval", "deadline", "submitted_at", "kind", "not_before")
         return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Watch the job and yield its one event."""
-        watch = watch_job(
-            self.job_id,
-            deadline=self.deadline,
-            poll_interval=self.poll_interval,
-            now=time.time,
-            log=self.log,
-            first_pause=max(FIRST_LOOK_SECONDS + _late_workers(), self.poll_interval),
-        )
-        hook = LipsyncHook(lipsync_conn_id=self.lipsync_conn_id)
-        try:
-            event = await adrive(watch, lambda step: self._act(step, hook))
-        finally:
-            await hook.aclose()
-        yield TriggerEvent(dict(event))  # type: ignore[no-untyped-call]
+        yield TriggerEvent(dict(await self.watched()))  # type: ignore[no-untyped-call]
+
+    async def watched(self) -> JobEvent:
+        """Wait for the job, together with all others of this connection, and return the event."""
+        async with Watching(self.lipsync_conn_id) as watcher:
+            return await watcher.wait_for(self._waiting(), owner=self)
 
     async def on_kill(self) -> None:
         """Say that the job cannot be cancelled, and touch nothing.
@@ -81,14 +75,15 @@ class LipsyncJobTrigger(BaseTrigger):
         then, and there is nothing to say.
         """
         hook = LipsyncHook(lipsync_conn_id=self.lipsync_conn_id)
+        seen: Job | None = None
         try:
-            seen = await self._act(Look(), hook)
+            client = await hook.aget_client()
+            seen = await client.get_job(self.job_id, retry=ONE_ATTEMPT)
         except Exception as error:  # noqa: BLE001 - whatever it was, there is something to tell
             self.log.info("The job could not be looked at: %s: %s", type(error).__name__, error)
-            seen = None
         finally:
             await hook.aclose()
-        if isinstance(seen, Job) and seen.status.is_terminal:
+        if seen is not None and seen.status.is_terminal:
             return
         self.log.warning(
             "The task was ended or cleared from outside. Job %s has no cancel: it runs on at the vendor and stays "
@@ -96,12 +91,13 @@ class LipsyncJobTrigger(BaseTrigger):
             self.job_id,
         )
 
-    async def _act(self, step: Look | Pause, hook: LipsyncHook) -> Job | LipsyncError | None:
-        if isinstance(step, Pause):
-            await asyncio.sleep(step.seconds)
-            return None
-        try:
-            client = await hook.aget_client()
-            return await client.get_job(self.job_id, retry=ONE_ATTEMPT)
-        except LipsyncError as error:
-            return error
+    def _waiting(self) -> Waiting:
+        not_before = Clock().now() + race_seconds() if self.not_before is None else self.not_before
+        return Waiting(
+            job_id=self.job_id,
+            deadline=self.deadline,
+            poll_interval=self.poll_interval,
+            submitted_at=self.submitted_at,
+            kind=self.kind,
+            not_before=not_before,
+        )

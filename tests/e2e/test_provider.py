@@ -51,7 +51,7 @@ def airflow(start_airflow: StartAirflow, sandbox: SandboxServer, folder: Path, s
     bucket = f"s3://aws_e2e@{BUCKET}"
 
     def connection(key: str) -> str:
-        extra = {"staging_path": f"{bucket}/staging"}
+        extra = {"staging_path": f"{bucket}/staging", "typical_seconds_low": 10, "typical_seconds_high": 15}
         return json.dumps({"conn_type": "lipsync", "host": sandbox.url, "password": key, "extra": extra})
 
     def sample(name: str) -> bytes:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_lipsync.exceptions import LipsyncBadInput
-from airflow_provider_lipsync.media.sources import source_of
+from tests.support.named import source_of
 
 
 @pytest.mark.parametrize(

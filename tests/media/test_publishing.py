@@ -16,10 +16,10 @@ import pytest
 
 from airflow_provider_lipsync.exceptions import LipsyncBadInput, LipsyncError, LipsyncMediaUnavailable, LipsyncTooLarge
 from airflow_provider_lipsync.media.publishing import Publisher, public_url
-from airflow_provider_lipsync.media.sources import source_of
 from airflow_provider_lipsync.media.staging import Staging
 from airflow_provider_lipsync.media.web import Web
 from tests.media.publishing_support import Store, encoded, memory_storage, sample, store
+from tests.support.named import source_of
 from tests.support.objectstore import BUCKET, aws_connection
 from tests.support.scripted import ScriptedServer, Step, answer, drop, scripted
 

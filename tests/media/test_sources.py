@@ -18,8 +18,9 @@ from airflow.sdk import Asset
 
 from airflow_provider_lipsync.exceptions import LipsyncBadInput, LipsyncMediaUnavailable
 from airflow_provider_lipsync.media.kinds import Kind
-from airflow_provider_lipsync.media.sources import LocalSource, ObjectSource, WebSource, source_of
+from airflow_provider_lipsync.media.sources import LocalSource, ObjectSource, WebSource
 from tests.media.publishing_support import Store, memory_storage, store
+from tests.support.named import source_of
 from tests.support.objectstore import BUCKET, aws_connection
 from tests.support.scripted import answer, scripted
 
@@ -98,9 +99,9 @@ def test_no_signature_stands_in_the_repr_of_a_source() -> None:
 
 PURE = """
 import sys
-from airflow_provider_lipsync.media.sources import source_of
+from airflow_provider_lipsync.media.named import named_medium
 for value in ("https://host/a", "s3://conn@b/k", "file:///x/a", "/x/a"):
-    assert source_of("audio", value, required=True)
+    assert named_medium("audio", value, required=True)
 heavy = {"httpx", "fsspec", "s3fs", "airflow", "upath", "botocore"} & set(sys.modules)
 assert not heavy, heavy
 """

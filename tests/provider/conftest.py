@@ -60,7 +60,7 @@ def vendor(monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
 @pytest.fixture(autouse=True)
 def _no_first_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     """The trigger's first look comes at once: what it waits for is a race of Airflow's scheduler, which is not here."""
-    monkeypatch.setattr("airflow_provider_lipsync.triggers.lipsync.FIRST_LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("airflow_provider_lipsync.jobs.race.FIRST_LOOK_SECONDS", 0.0)
 
 
 @pytest.fixture(autouse=True)

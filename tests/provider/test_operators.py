@@ -96,7 +96,10 @@ def test_the_id_is_pushed_and_told_before_the_worker_is_freed(tell: Tell, capfd:
     trigger = deferred.value.trigger
     assert abs(trigger.deadline - time.time() - 600) < 30
     assert timedelta(seconds=600) < deferred.value.timeout <= timedelta(seconds=900)
-    assert set(trigger.serialize()[1]) == {"job_id", "lipsync_conn_id", "poll_interval", "deadline"}
+    waits = {"job_id", "lipsync_conn_id", "poll_interval", "deadline", "submitted_at", "kind", "not_before"}
+    assert set(trigger.serialize()[1]) == waits
+    assert trigger.kind == "lipsync-image 480p"
+    assert abs(trigger.submitted_at - time.time()) < 30
     told = capfd.readouterr().out
     assert f"Job {JOB_ID} (lipsync-image) was bought and is charged" in told
     assert "Deadline: 20" in told
@@ -184,7 +187,7 @@ def test_fields_of_the_vendors_next_release_can_be_sent(tell: Tell) -> None:
 def test_a_submit_that_did_not_work(tell: Tell, step: Step, kind: type[LipsyncError], hopeless: bool) -> None:
     server = tell(step)
     with pytest.raises(kind) as caught:
-        render().execute(new_context())
+        render(deferrable=False).execute(new_context())
     assert isinstance(caught.value, AirflowException)
     assert isinstance(caught.value, AirflowFailException) is hopeless
     assert len(server.requests) == 1

@@ -122,31 +122,39 @@ def loaded_by(code: str) -> set[str]:
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
-BASE = "from airflow.sdk import DAG, task, BaseOperator, BaseSensorOperator"
+BASE = "from airflow.sdk import DAG"  # what every DAG file has; "task" would load the Python operator with it
 OURS = (
     "import airflow_provider_lipsync.operators.lipsync, airflow_provider_lipsync.sensors.lipsync, "
     "airflow_provider_lipsync.transfers.object_storage"
 )
 
 
+# Libraries of the wire, of storages and of databases, and Airflow's own heavy rooms.
+HEAVY = frozenset(
+    {
+        *("httpx", "httpcore", "aiohttp", "anyio", "ssl", "asyncio", "email", "ipaddress", "secrets", "hashlib"),
+        *("fsspec", "upath", "s3fs", "boto3", "aiobotocore", "botocore", "sqlalchemy"),
+        *("av", "numpy", "starlette", "uvicorn", "airflow.models", "airflow.triggers"),
+    }
+)
+ON_A_WORKER_ALONE = ("hooks", "triggers", "jobs.ledger", "jobs.purchase", "jobs.waiting", "jobs.keeping")
+PYTHON_OPERATOR = "import airflow.providers.standard.operators.python"
+
+
+@pytest.mark.parametrize("module", ["operators.lipsync", "sensors.lipsync", "transfers.object_storage"])
+def test_a_dag_file_loads_no_more_for_us_than_for_the_python_operator(module: str) -> None:
+    base = loaded_by(BASE)
+    added = loaded_by(f"{BASE}\nimport airflow_provider_lipsync.{module}") - base
+    assert f"airflow_provider_lipsync.{module}" in added
+    assert len(added) <= len(loaded_by(f"{BASE}\n{PYTHON_OPERATOR}") - base)
+
+
 def test_a_dag_file_that_imports_the_operators_loads_nothing_heavy() -> None:
     added = loaded_by(f"{BASE}\n{OURS}") - loaded_by(BASE)
-    heavy = (
-        "httpx",
-        "httpcore",
-        "av",
-        "numpy",
-        "fsspec",
-        "upath",
-        "starlette",
-        "uvicorn",
-        "boto3",
-        "aiobotocore",
-        "s3fs",
-    )
-    assert not {name for name in added if name.split(".")[0] in heavy}
-    assert "airflow_provider_lipsync.hooks.lipsync" not in added
-    assert "airflow_provider_lipsync.triggers.lipsync" not in added
+    parents = {".".join(name.split(".")[: n + 1]) for name in added for n in range(name.count(".") + 1)}
+    assert not parents & HEAVY
+    for room in ON_A_WORKER_ALONE:
+        assert not {name for name in added if name.startswith(f"airflow_provider_lipsync.{room}")}
 
 
 def test_the_api_imports_nothing_of_airflow() -> None:

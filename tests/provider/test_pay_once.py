@@ -343,7 +343,7 @@ def test_a_finished_video_is_handed_on_although_the_ledger_is_gone(tell: Tell) -
 def test_a_submit_that_was_refused_leaves_the_way_free(tell: Tell, cleared: bool) -> None:
     server, tries = tell(answer(429, headers={"Retry-After": "999"}), accepted(), completed()), Tries()
     with pytest.raises(LipsyncRateLimited):
-        render().execute(tries.next())
+        render(deferrable=False).execute(tries.next())
     assert run_task(render(), tries.next(cleared=cleared))["status"] == "completed"
     assert posts(server) == 2
 

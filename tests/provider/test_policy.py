@@ -10,7 +10,8 @@ import pytest
 from airflow_provider_lipsync.api.models import ImageMultiRequest, ImageRequest, VideoRequest
 from airflow_provider_lipsync.jobs.fingerprint import changed_fields, fingerprint, without_signature
 from airflow_provider_lipsync.jobs.ledger import Generation, Record, State
-from airflow_provider_lipsync.jobs.policy import Action, Plan, Wishes, plan_try
+from airflow_provider_lipsync.jobs.policy import Action, Plan, plan_try
+from airflow_provider_lipsync.jobs.wishes import Wishes
 
 FIRST = Generation(max_tries=1, clear_number=0)
 CLEARED = Generation(max_tries=2, clear_number=1)

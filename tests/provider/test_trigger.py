@@ -17,8 +17,9 @@ from airflow_provider_lipsync.api.answers import Answer, NoAnswer
 from airflow_provider_lipsync.api.retry import RetryPolicy
 from airflow_provider_lipsync.api.wire import Send, Target, query_exchange
 from airflow_provider_lipsync.exceptions import LipsyncError
-from airflow_provider_lipsync.jobs.waiting import FIRST_LOOK_SECONDS
+from airflow_provider_lipsync.jobs.race import FIRST_LOOK_SECONDS
 from tests.provider.conftest import Tell
+from tests.support.clock import TurnedClock
 from tests.support.scripted import Step, answer, drop
 from tests.support.tasks import run_trigger
 from tests.support.vendor import JOB_ID, KEY, completed, failed, processing
@@ -92,32 +93,37 @@ def test_the_first_look_waits_until_the_schedulers_race_is_over(
     tell: Tell, monkeypatch: pytest.MonkeyPatch, heartbeat: str | None, poll_interval: float, seconds: float
 ) -> None:
     """The race of apache/airflow#71580 lasts for as long as a worker takes to report, five seconds at the most."""
-    pauses: list[float] = []
-
-    async def sleep(pause: float) -> None:
-        pauses.append(pause)
-
     tell(completed())
-    monkeypatch.setattr("airflow_provider_lipsync.triggers.lipsync.FIRST_LOOK_SECONDS", FIRST_LOOK_SECONDS)
-    monkeypatch.setattr("airflow_provider_lipsync.triggers.lipsync.asyncio.sleep", sleep)
+    monkeypatch.setattr("airflow_provider_lipsync.jobs.race.FIRST_LOOK_SECONDS", FIRST_LOOK_SECONDS)
     if heartbeat is not None:
         monkeypatch.setenv("AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL", heartbeat)
-    run_trigger(new_trigger(poll_interval=poll_interval))
-    assert pauses[0] == seconds
+    clock = TurnedClock().install(monkeypatch)
+    run_trigger(new_trigger(poll_interval=poll_interval, deadline=clock.began + 1000))
+    assert clock.moments[0] - clock.began == pytest.approx(seconds, rel=0.1)
+    assert clock.moments[0] - clock.began >= min(6, seconds)
 
 
 def test_a_trigger_calls_nothing_of_hook_and_client_that_could_submit() -> None:
     package = Path(airflow_provider_lipsync.__file__).parent
-    tree = ast.parse((package / "triggers" / "lipsync.py").read_text())
-    called = {
-        node.attr
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in ("hook", "client")
+    assert _used_of((package / "triggers" / "lipsync.py").read_text(), "hook", "client") == {
+        "aget_client",
+        "aclose",
+        "get_job",
     }
-    assert called == {"aget_client", "aclose", "get_job"}
-    waiting = ast.parse((package / "jobs" / "waiting.py").read_text())
-    imported = {node.module for node in ast.walk(waiting) if isinstance(node, ast.ImportFrom)}
-    assert not {name for name in imported if name and ("client" in name or "hook" in name or "purchase" in name)}
+    for name in ("waiting", "watcher", "watchers", "line", "circuit"):
+        tree = ast.parse((package / "jobs" / f"{name}.py").read_text())
+        imported = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        assert not {module for module in imported if "client" in module or "purchase" in module}
+    assert _used_of((package / "api" / "looking.py").read_text(), "session") == {"get", "close"}
+
+
+def _used_of(source: str, *names: str) -> set[str]:
+    """Return the attributes that a source uses of these names."""
+    return {
+        node.attr
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in names
+    }
 
 
 ANSWERS = st.one_of(

@@ -1,6 +1,6 @@
 """Where a process meets the world: HTTP, the memory, XCom, and a clock that nobody waits for.
 
-What is replaced lies outside of what is tested: httpx's transports, the two kinds of memory, the clock.
+What is replaced lies outside of what is tested: what httpx and aiohttp send, the two kinds of memory, the clock.
 """
 
 from __future__ import annotations
@@ -14,15 +14,19 @@ from datetime import timedelta
 from types import ModuleType
 from typing import Any
 
+import aiohttp
 import httpx
 import pytest
+from yarl import URL
 
 from airflow_provider_lipsync.api.client import AsyncLipsyncClient, LipsyncClient
+from airflow_provider_lipsync.jobs.clock import Clock
 from airflow_provider_lipsync.jobs.ledger import Ledger
 from airflow_provider_lipsync.jobs.memory import ObjectMemory
 from airflow_provider_lipsync.jobs.purchase import Purchase
-from airflow_provider_lipsync.operators import base
-from airflow_provider_lipsync.triggers import lipsync as trigger
+from airflow_provider_lipsync.operators import base, buying
+from airflow_provider_lipsync.operators import job as operator
+from airflow_provider_lipsync.triggers import timer
 from tests.reliability.process import Process
 from tests.support.tasks import FakeStateStore, FakeTaskInstance
 
@@ -76,6 +80,22 @@ class Boundary:
             process.gets(request.method, response.status_code)
             return response
 
+        looks = aiohttp.ClientSession._request
+
+        async def request(session: aiohttp.ClientSession, method: str, url: URL, **arguments: Any) -> Any:
+            process = self._present()
+            if process is None:
+                return await looks(session, method, url, **arguments)
+            process.sends(method, url.path)
+            try:
+                response = await looks(session, method, url, **arguments)
+            except Exception as error:
+                process.gets_nothing(method, error)
+                raise
+            process.gets(method, response.status)
+            return response
+
+        patch.setattr(aiohttp.ClientSession, "_request", request)
         patch.setattr(httpx.HTTPTransport, "handle_request", handle_request)
         patch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", handle_async_request)
 
@@ -101,9 +121,11 @@ class Boundary:
             self._sleep(seconds)
 
         clock = _Replaced(time, time=self._time, sleep=self._sleep)
-        patch.setattr(base, "time", clock)
-        patch.setattr(trigger, "time", clock)
-        patch.setattr(trigger, "asyncio", _Replaced(asyncio, sleep=asleep))
+        for module in (base, buying, operator, timer):
+            patch.setattr(module, "time", clock)
+        patch.setattr(timer, "asyncio", _Replaced(asyncio, sleep=asleep))
+        patch.setattr(Clock, "now", lambda _: self.now)
+        patch.setattr(Clock, "call_at", lambda _, moment, callback: self._call_at(moment, callback))
         for made, name, stand_in in (
             (Purchase, "now", self._time),
             (Ledger, "sleep", self._sleep),
@@ -116,6 +138,13 @@ class Boundary:
 
     def _time(self) -> float:
         return self.now
+
+    def _call_at(self, moment: float, callback: Callable[[], None]) -> asyncio.Handle:
+        def come() -> None:
+            self._sleep(moment - self.now)
+            callback()
+
+        return asyncio.get_running_loop().call_soon(come)
 
     def _sleep(self, seconds: float) -> None:
         if self.process is not None:

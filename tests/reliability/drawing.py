@@ -100,6 +100,16 @@ def _fails_by_doubt(cell: Cell) -> bool:
     return cell.death is Death.BEFORE_FAILURE and cell.fault in (Fault.NONE, Fault.INPUTS, Fault.ID)
 
 
+def _must_fail(cell: Cell) -> bool:
+    """Whether a try has to end by the fault alone."""
+    return cell.death is Death.BEFORE_FAILURE or (cell.death is Death.NONE and cell.way is Way.RETRY)
+
+
+def _must_be_held(cell: Cell) -> bool:
+    """Whether the task may not be deferred: one that is submits again later, and does not fail."""
+    return cell.fault is Fault.SLOW_DOWN and _must_fail(cell)
+
+
 @cache
 def _retries(least: int) -> Strategy:
     return st.integers(least, 2)
@@ -115,7 +125,7 @@ def _shape(draw: Draw[Any], cell: Cell) -> dict[str, Any]:
     return {
         "memory": draw(memory),
         "retries": draw(_retries(1 if cell.way is Way.RETRY else 0)),
-        "deferrable": cell.death in _NEED_DEFERRAL or draw(_YES_OR_NO),
+        "deferrable": cell.death in _NEED_DEFERRAL or (draw(_YES_OR_NO) and not _must_be_held(cell)),
         "waits": must_wait or draw(_WAITS),
     }
 
@@ -169,7 +179,7 @@ def _details(draw: Draw[Any], cell: Cell, shape: dict[str, Any]) -> dict[str, An
 @cache
 def _of_fault(cell: Cell) -> Strategy:
     """What a fault is, in detail; where nothing else makes a try fail, it does."""
-    must_fail = cell.death is Death.BEFORE_FAILURE or (cell.death is Death.NONE and cell.way is Way.RETRY)
+    must_fail = _must_fail(cell)
     match cell.fault:
         case Fault.LOST:
             return _rarely(_late(), _rule(fault="drop_answer", times=1))

@@ -92,17 +92,20 @@ class _Judge:
         self._must_doubt: dict[int, list[_Job]] = {}
         self._must_buy: dict[int, tuple[_Job, str]] = {}
         self._has_doubt = not story.has_memory
+        self._turned_away: set[int] = set()  # tries whose last POST was refused with 429, or never left
 
     def hear(self, place: int, event: Happened) -> None:
         match event:
             case Started():
                 self._started[event.process] = (place, event)
-                if event.kind == "try":
+                if self._may_buy(event):
                     self._begin(event)
             case Sent(method="POST"):
                 self._send(event)
             case Answered():
                 self._has_doubt = self._has_doubt or not (event.is_sound or event.never_left)
+                if event.status == 429 or event.never_left:
+                    self._turned_away.add(self._started[event.process][1].try_number)
             case Charged():
                 self._charge(event)
             case VendorEnded():
@@ -145,6 +148,10 @@ class _Judge:
 
     # What a process may do.
 
+    def _may_buy(self, process: Started) -> bool:
+        """Whether it may send a POST: a new try, or one that comes back since the vendor turned its last POST away."""
+        return process.kind == "try" or (process.kind == "resume" and process.try_number in self._turned_away)
+
     def _begin(self, process: Started) -> None:
         """Note what this try owes: to say that it does not know, or to buy what a person wants again."""
         for job in self._jobs.values():
@@ -177,8 +184,9 @@ class _Judge:
 
     def _send(self, event: Sent) -> None:
         process = self._started[event.process][1]
-        if process.kind != "try":
+        if not self._may_buy(process):
             self._break(f"a {process.kind} sent a POST")
+        self._turned_away.discard(process.try_number)
         if process.resume_job_id is not None:
             self._break("a job was given, and a POST was sent")
         for job in self._must_doubt.get(event.process, ()):
@@ -226,7 +234,7 @@ class _Judge:
         for job in named:
             job.is_recorded, job.holder, job.held_since = True, process, place
             self._has_doubt = not self._story.has_memory
-        if not named and process.kind == "try" and event.process not in self._sent:
+        if not named and self._may_buy(process) and event.process not in self._sent:
             self._settle_by_wish(process)  # it begins to buy
 
     def _push(self, event: Pushed) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import aiohttp
 import httpx
 
 from tests.reliability.airflow_model import State, Ticket
@@ -115,7 +116,7 @@ class Process:
 
     def gets_nothing(self, method: str, error: Exception) -> None:
         """See that no answer will come."""
-        never_left = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+        never_left = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | aiohttp.ClientConnectorError)
         if never_left:
             self.schedule.note_dealt(Fault.UNREACHABLE)
         if method == "POST":

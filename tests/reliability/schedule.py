@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 
 from airflow_provider_lipsync import LipsyncJobTrigger
+from airflow_provider_lipsync.triggers.timer import LipsyncTimerTrigger
 from tests.reliability.airflow_model import Airflow, State, Ticket
 from tests.reliability.boundary import Boundary, StoreOf, TaskInstanceOf
 from tests.reliability.persons import Persons
@@ -293,7 +294,9 @@ class Schedule:
         fate = Trigger.FIRES if self._needs_trigger() else _next(self._triggers, Trigger.FIRES)
         if fate is not Trigger.FIRES:
             self._tell(Told, what=f"trigger: {fate.value}")
-            self._boundary.now = max(self._boundary.now, self.airflow.deferred.trigger.deadline) + _BACKSTOP
+            trigger = self.airflow.deferred.trigger
+            until = trigger.until if isinstance(trigger, LipsyncTimerTrigger) else trigger.deadline
+            self._boundary.now = max(self._boundary.now, until) + _BACKSTOP
             self.airflow.lose_trigger(timed_out=fate is Trigger.TIMED_OUT)
             return
         event = self._run_trigger()
@@ -326,8 +329,8 @@ class Schedule:
 
     def _run_trigger(self) -> dict[str, Any] | None:
         path, arguments = self.airflow.deferred.trigger.serialize()
-        assert path.endswith(f".{LipsyncJobTrigger.__name__}")
-        trigger = LipsyncJobTrigger(**json.loads(json.dumps(arguments)))
+        [kind] = [kind for kind in (LipsyncJobTrigger, LipsyncTimerTrigger) if path.endswith(f".{kind.__name__}")]
+        trigger = kind(**json.loads(json.dumps(arguments)))
 
         async def first_event() -> Any:
             return [event.payload async for event in trigger.run()]

@@ -1,4 +1,4 @@
-"""One transfer in a process of its own, which tells what it cost: ``benchmarks.client ours|copy URL TARGET``."""
+"""One transfer in a process of its own, and what it cost: ``benchmarks.transfer.client ours|copy URL TARGET``."""
 
 from __future__ import annotations
 

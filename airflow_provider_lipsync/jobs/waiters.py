@@ -1,0 +1,73 @@
+"""Those who wait for a job in a triggerer, and the job that is looked at for them."""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import copy_context
+from typing import Any, Protocol
+
+from airflow_provider_lipsync.jobs.waiting import JobEvent, JobWatch, Logs, Waiting
+
+__all__ = ["HasLog", "LookedAt", "Newcomer", "OwnLog", "Waiter"]
+
+
+class HasLog(Protocol):
+    """One that waits, seen by its log, which is made when there is something to say: most say nothing."""
+
+    @property
+    def log(self) -> Any: ...
+
+
+class OwnLog:
+    """Writes to the log of one that waits, in its own context: that decides in whose file a line lands."""
+
+    __slots__ = ("_context", "_owner")
+
+    def __init__(self, owner: HasLog) -> None:
+        self._owner, self._context = owner, copy_context()
+
+    def info(self, event: Any, *args: Any) -> None:
+        self._context.run(self._owner.log.info, event, *args)
+
+    def warning(self, event: Any, *args: Any) -> None:
+        self._context.run(self._owner.log.warning, event, *args)
+
+
+class Newcomer:
+    """One that wants to wait for a job, and what it is answered by."""
+
+    __slots__ = ("answer", "log", "waiting")
+
+    def __init__(self, waiting: Waiting, log: Logs) -> None:
+        self.waiting, self.log = waiting, log
+        self.answer: asyncio.Future[JobEvent] = asyncio.get_running_loop().create_future()
+
+    def gets(self, event: JobEvent) -> None:
+        if not self.answer.done():
+            self.answer.set_result(event)
+
+    def breaks(self, error: BaseException) -> None:
+        """End this waiting, and no other, with an error that is nobody's verdict on the job."""
+        if not self.answer.done():
+            self.answer.set_exception(error)
+
+
+class Waiter:
+    """One that waits for a job."""
+
+    __slots__ = ("newcomer", "watch")
+
+    def __init__(self, newcomer: Newcomer, watch: JobWatch) -> None:
+        self.newcomer, self.watch = newcomer, watch
+
+
+class LookedAt:
+    """A job that is looked at for all who wait for it."""
+
+    __slots__ = ("due", "in_flight", "job_id", "waiters")
+
+    def __init__(self, job_id: str) -> None:
+        self.job_id = job_id
+        self.waiters: list[Waiter] = []
+        self.due = 0.0  # its entry of the schedule counts only with this moment; others are stale
+        self.in_flight = False

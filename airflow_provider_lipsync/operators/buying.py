@@ -1,0 +1,176 @@
+"""How an operator buys: every check, then the one POST that costs credits. Nothing else sends it.
+
+Where the vendor asks to come back much later, the worker is freed, and a timer brings the task back to try again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout
+
+from airflow_provider_lipsync.exceptions import (
+    Charged,
+    LipsyncError,
+    LipsyncInputChanged,
+    LipsyncLedgerUnavailable,
+    LipsyncRateLimited,
+    LipsyncSubmitUncertain,
+)
+from airflow_provider_lipsync.jobs.outcome import as_submit_error
+from airflow_provider_lipsync.operators.base import BACKSTOP_SECONDS
+from airflow_provider_lipsync.operators.inputs import JobInputs
+from airflow_provider_lipsync.operators.keeping import KeepingTask
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_lipsync.api.models import Job, SubmitRequest
+    from airflow_provider_lipsync.jobs.purchase import Held
+    from airflow_provider_lipsync.jobs.putting_off import Refusals
+    from airflow_provider_lipsync.jobs.wishes import Wishes
+    from airflow_provider_lipsync.media.receipt import Receipt
+    from airflow_provider_lipsync.media.staging import Staging
+
+__all__ = ["BuyingTask"]
+
+
+class BuyingTask(KeepingTask, JobInputs):
+    """Mixed into an operator: it finds or buys the job of a try."""
+
+    on_ambiguous_submit: Any
+    deferrable: bool
+
+    _staged: Staging | None = None
+
+    def _wishes(self) -> Wishes:
+        """Return what the user wants done about earlier jobs."""
+        raise NotImplementedError
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Come back from Airflow; see :meth:`JobTask.resume_execution`. After a timer that was lost: try again."""
+        from airflow_provider_lipsync._airflow import trigger_failure
+
+        failure = trigger_failure(next_method, next_kwargs)
+        if failure is not None and self._was_put_off(context):
+            self.log.warning("What waited until the next submit ended (%s): submitting now.", failure["message"])
+            next_method, next_kwargs = "execute_again", {}
+        return super().resume_execution(next_method, next_kwargs, context)
+
+    def _was_put_off(self, context: Context) -> bool:
+        """Whether it was a refused submit that this task was deferred for, not a job; in doubt it was a job."""
+        from airflow_provider_lipsync.jobs.ledger import State
+
+        with contextlib.suppress(Exception):
+            ledger = self._open_ledger(context)
+            record = ledger.read() if ledger else None
+            return record is not None and record.state is State.REFUSED
+        return False
+
+    def _hold(self, context: Context, refusals: Refusals) -> Held | Receipt:
+        """Check everything, then return the job of this try; the one POST that costs credits is sent in here."""
+        from airflow_provider_lipsync.jobs.purchase import Held
+        from airflow_provider_lipsync.jobs.putting_off import is_put_off
+
+        try:
+            self._open_files(context)
+            held = self._purchase(context)
+        except LipsyncError as error:
+            if not isinstance(error, LipsyncSubmitUncertain):
+                self._give_up_copies()
+            error = self._with_known_job(context, error)
+            if isinstance(error, LipsyncRateLimited) and is_put_off(error):
+                error = self._put_off(error, refusals)
+            if error.job_id is None or isinstance(error, LipsyncInputChanged):
+                raise as_submit_error(error, resubmits=self.on_ambiguous_submit == "resubmit") from error.__cause__
+            raise error from error.__cause__
+        if isinstance(held, Held):
+            self._job_id, self._marks, self._submitted_at = held.job.id, held.marks, held.submitted_at
+        return held
+
+    def _put_off(self, error: LipsyncRateLimited, refusals: Refusals) -> LipsyncRateLimited:
+        """Free the worker until the vendor may take a submit; return what to raise where that cannot be."""
+        from airflow_provider_lipsync.jobs.putting_off import held
+        from airflow_provider_lipsync.jobs.wording import moment
+        from airflow_provider_lipsync.triggers.timer import LipsyncTimerTrigger
+
+        if not self.deferrable:
+            return held(error)
+        now = time.time()
+        found = refusals.next_submit(error.retry_after, now=now, job_timeout=self.job_timeout)
+        if found is None:
+            return refusals.over(error, job_timeout=self.job_timeout)
+        until, known = found
+        self.log.warning(
+            "Nothing was bought: %s. Freeing the worker until %s; then the task submits again. That uses up no retry.",
+            error.message,
+            moment(until),
+        )
+        self.defer(
+            trigger=LipsyncTimerTrigger(until=until),
+            method_name="execute_again",
+            kwargs={"since": known.since, "refusals": known.count},
+            timeout=timedelta(seconds=until - now + BACKSTOP_SECONDS),
+        )
+
+    def _purchase(self, context: Context) -> Held | Receipt:
+        from airflow_provider_lipsync.jobs.purchase import Purchase
+
+        self._staged = self._staging()
+        wanted, resumed = self._wanted(self._fetcher(), self._staged), self._resumed_id()
+        self._ledger = self._open_ledger(context)
+        purchase = Purchase(
+            submit=self._submit,
+            look=self.hook.look,
+            ledger=self._ledger,
+            keeper=self._keeper,
+            wishes=self._wishes(),
+            is_first_try=context["ti"].try_number <= 1,
+            job_timeout=self.job_timeout,
+            log=self.log,
+        )
+        return purchase.job_for(wanted, resume_job_id=resumed)
+
+    def _give_up_copies(self) -> None:
+        """Remove the copies that this try made: there is no job that could want them."""
+        if self._staged is not None:
+            self._staged.give_up()
+
+    def _with_known_job(self, context: Context, error: LipsyncError) -> LipsyncError:
+        """Name the job of an earlier try that waits to be handed on, where this one broke before it was looked for."""
+        from airflow_provider_lipsync.jobs.ledger import State
+
+        if error.job_id is not None or isinstance(error, LipsyncLedgerUnavailable | LipsyncSubmitUncertain):
+            return error
+        with contextlib.suppress(Exception):
+            ledger = self._ledger or self._open_ledger(context)
+            record = ledger.read() if ledger else None
+            if record is not None and record.state is State.BOUGHT:
+                told: dict[str, Any] = {**error.details(), "job_id": record.job_id, "charged": Charged.YES}
+                named = type(error)(f"{error.message} Job {record.job_id}, bought by an earlier try, is kept.", **told)
+                return as_submit_error(named)
+        return error
+
+    def _submit(self, request: SubmitRequest) -> Job:
+        try:
+            job = self.hook.client.submit(request, before_each=self._check_alive)
+        except AirflowTaskTimeout:
+            message = "execution_timeout ended the submit before its answer came."
+            raise LipsyncSubmitUncertain(message) from None
+        self._note_job(job.id)
+        return job
+
+    def _check_alive(self) -> None:
+        """Refuse to buy for a task that was ended meanwhile."""
+        if self._killed:
+            raise LipsyncError("the task was ended from outside before anything was bought", charged=Charged.NO)
+
+    def _push_id(self, context: Context, job_id: str) -> None:
+        """Hand the id on; if Airflow cannot take it now, the job is paid for all the same, and goes on."""
+        try:
+            context["ti"].xcom_push(key="job_id", value=job_id)
+        except Exception:
+            self.log.warning("The id of job %s could not be pushed to XCom; going on.", job_id, exc_info=True)

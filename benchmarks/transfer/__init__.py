@@ -1,0 +1,1 @@
+"""What the transfer costs, beside curl and ``shutil.copyfileobj`` over httpx."""

@@ -1,0 +1,157 @@
+"""A vendor and a clock for the watcher: the real watcher, looks that are answered at once, time that passes by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+from airflow_provider_lipsync.api.models import Job, JobStatus
+from airflow_provider_lipsync.api.wire import Target
+from airflow_provider_lipsync.exceptions import LipsyncError, LipsyncVendorFault
+from airflow_provider_lipsync.hooks.settings import ConnectionSettings
+from airflow_provider_lipsync.jobs.clock import Clock
+from airflow_provider_lipsync.jobs.line import Line
+from airflow_provider_lipsync.jobs.pace import Durations
+from airflow_provider_lipsync.jobs.waiting import JobEvent, Waiting
+from airflow_provider_lipsync.jobs.watcher import Watcher
+
+__all__ = ["HandClock", "Owner", "VendorLine", "World", "done", "settle"]
+
+START = 1_800_000_000.0
+
+
+async def settle() -> None:
+    """Let everybody go on as far as they can without time passing."""
+    for _ in range(30):
+        await asyncio.sleep(0)
+
+
+class _HandTimer:
+    def __init__(self, callback: Callable[[], None]) -> None:
+        self.callback: Callable[[], None] | None = callback
+
+    def cancel(self) -> None:
+        self.callback = None
+
+
+class HandClock(Clock):
+    """A clock that only :meth:`passes` moves; timers go off in their order."""
+
+    def __init__(self) -> None:
+        self.time = START
+        self._timers: list[tuple[float, int, _HandTimer]] = []
+        self._made = 0
+
+    def now(self) -> float:
+        return self.time
+
+    def call_at(self, moment: float, callback: Callable[[], None]) -> _HandTimer:
+        timer = _HandTimer(callback)
+        self._made += 1
+        heapq.heappush(self._timers, (moment, self._made, timer))
+        return timer
+
+    async def passes(self, seconds: float) -> None:
+        """Let time pass, and let everybody do what is due on the way."""
+        until = self.time + seconds
+        await settle()
+        while self._timers and self._timers[0][0] <= until:
+            moment, _, timer = heapq.heappop(self._timers)
+            self.time = max(self.time, moment)
+            if timer.callback is not None:
+                timer.callback()
+            await settle()
+        self.time = until
+        await settle()
+
+
+class VendorLine(Line):
+    """A line to a vendor without a network: it answers at once, or when it is told to."""
+
+    def __init__(self, clock: HandClock, **settings: Any) -> None:
+        super().__init__("lipsync_test", clock=clock)
+        self._known = ConnectionSettings(
+            target=Target(api_key="sk_test_0123456789"), **{"adaptive_polling": False, **settings}
+        )
+        self.ends: dict[str, Job] = {}
+        self.fault: LipsyncError | None = None
+        self.holding: asyncio.Event | None = None
+        self.breaks: BaseException | None = None
+        self.looks: list[tuple[float, str]] = []
+        self.at_once = self.most_at_once = 0
+        self.closed = 0
+
+    async def settings(self) -> ConnectionSettings:
+        self._settings = self._known
+        return self._known
+
+    async def look(self, job_id: str) -> Job | LipsyncError | None:
+        self.looks.append((self._clock.now(), job_id))
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        try:
+            if self.holding is not None:
+                await self.holding.wait()
+            if self.breaks is not None:
+                raise self.breaks
+            return self.fault or self.ends.get(job_id)
+        finally:
+            self.at_once -= 1
+
+    async def aclose(self) -> None:
+        self.closed += 1
+
+    def seen(self, job_id: str) -> list[float]:
+        """When a job was looked at."""
+        return [moment for moment, looked in self.looks if looked == job_id]
+
+
+class Owner:
+    """One that waits, with a log of its own."""
+
+    def __init__(self, name: str) -> None:
+        self.log = logging.getLogger(f"tests.owner.{name}")
+
+
+def done(job_id: str, status: JobStatus = JobStatus.COMPLETED, **told: Any) -> Job:
+    return Job(id=job_id, status=status, raw_status=status.value, **told)
+
+
+class World:
+    """A watcher, its vendor, its clock, and those who wait."""
+
+    def __init__(self, *, learned: Durations | None = None, **settings: Any) -> None:
+        self.clock = HandClock()
+        self.line = VendorLine(self.clock, **settings)
+        self.watcher = Watcher(self.line, learned=lambda *_: learned, clock=self.clock, chance=lambda: 0.5)
+
+    def waits(self, job_id: str, *, deadline: float = 3600.0, **waiting: Any) -> asyncio.Task[JobEvent]:
+        """Start to wait for a job.
+
+        :param deadline: seconds from now.
+        """
+        told = {"poll_interval": 5.0, **waiting}
+        wanted = Waiting(job_id=job_id, deadline=self.clock.time + deadline, **told)
+        return asyncio.get_running_loop().create_task(self.watcher.wait_for(wanted, owner=Owner(job_id)))
+
+    def run(self, story: Callable[[World], Coroutine[Any, Any, None]]) -> None:
+        """Run a story in a loop of its own, and look that nothing is left of it."""
+
+        async def told() -> None:
+            before = asyncio.all_tasks()
+            await story(self)
+            await self.watcher.aclose()
+            await settle()
+            assert asyncio.all_tasks() == before
+
+        asyncio.run(told())
+
+
+def down(message: str = "the vendor's server failed (503)") -> LipsyncVendorFault:
+    return LipsyncVendorFault(message)
+
+
+Story = Callable[[World], Awaitable[None]]
