@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from airflow.sdk import Asset, Param, dag, task
+from airflow.timetables.trigger import CronTriggerTimetable
 
 from airflow_provider_lipsync.operators.lipsync import LipsyncImageOperator
 
@@ -13,8 +16,12 @@ TEXT = "Good morning! This film was made by nobody. A schedule wrote the order, 
 FILE = "{{ var.value.lipsync_storage }}/weekly/{{ dag_run.run_after | ts_nodash }}"
 
 
-# Without a start_date the first run is that of next Monday: unpausing the DAG buys nothing.
-@dag(schedule="0 7 * * MON", max_active_runs=1, params={"text": Param(TEXT, type="string", minLength=1)})
+# Unpausing the DAG buys nothing: the first run is that of next Monday. With a start_date, Airflow would run the last Monday
+# at once; without one and with the schedule as a plain "0 7 * * MON", it would if you unpaused the DAG on a Monday.
+MONDAYS = CronTriggerTimetable("0 7 * * MON", timezone="UTC", run_immediately=timedelta())
+
+
+@dag(schedule=MONDAYS, max_active_runs=1, params={"text": Param(TEXT, type="string", minLength=1)})
 def weekly_video() -> None:
     @task
     def speak(text: str, path: str) -> str:

@@ -14,8 +14,19 @@ from airflow_provider_lipsync.api.retry import LONGEST_WAIT, RetryPolicy
 from airflow_provider_lipsync.exceptions import LipsyncError, LipsyncPollFault, LipsyncUnknownJob
 from airflow_provider_lipsync.jobs.pace import Durations, next_pause
 
-__all__ = ["ONE_ATTEMPT", "JobEvent", "JobWatch", "Logs", "Waiting", "error_event", "is_tolerable", "timeout_event"]
+__all__ = [
+    "ONE_ATTEMPT",
+    "SHORTEST_INTERVAL",
+    "JobEvent",
+    "JobWatch",
+    "Logs",
+    "Waiting",
+    "error_event",
+    "is_tolerable",
+    "timeout_event",
+]
 
+SHORTEST_INTERVAL = 0.1  # seconds: at 0, which Airflow allows a sensor, one job would use up the rate limit of all
 _GRACE_SECONDS = 30.0  # for a job that the vendor does not know yet
 ONE_ATTEMPT = RetryPolicy(attempts=1)  # the schedule of looks is the retry
 
@@ -45,7 +56,8 @@ class Waiting:
     """What is waited for, and how patiently. Moments are seconds since the epoch.
 
     :param deadline: until when.
-    :param poll_interval: seconds between two looks at the most, from the connection's ``typical_seconds_low`` on.
+    :param poll_interval: seconds between two looks at the most, from the connection's ``typical_seconds_low`` on; less
+        than :data:`SHORTEST_INTERVAL` counts as that.
     :param submitted_at: when the job was bought; None = not known: it is looked at by the interval alone.
     :param kind: what the job was bought as; jobs of one kind take a similar time. Empty = not known.
     :param not_before: no look before it, and nothing made of one that somebody else had.
@@ -68,12 +80,24 @@ class JobWatch:
     :param chance: in [0, 1), for the jitter.
     """
 
-    __slots__ = ("_began", "_durations", "_fault", "_log", "_looked_at", "_seen", "_told", "next_at", "waiting")
+    __slots__ = (
+        "_began",
+        "_durations",
+        "_fault",
+        "_interval",
+        "_log",
+        "_looked_at",
+        "_seen",
+        "_told",
+        "next_at",
+        "waiting",
+    )
 
     def __init__(
         self, waiting: Waiting, *, now: float, log: Logs, durations: Durations | None = None, chance: float = 0.5
     ) -> None:
         self.waiting = waiting
+        self._interval = max(waiting.poll_interval, SHORTEST_INTERVAL)
         self._began = now
         self._log = log
         self._durations = None if waiting.submitted_at is None else durations
@@ -95,7 +119,7 @@ class JobWatch:
             if not is_tolerable(found, now - self._began):
                 return error_event(self.waiting.job_id, found)
             self._note_fault(found)
-            pause = max(self.waiting.poll_interval, min(found.retry_after or 0.0, LONGEST_WAIT))
+            pause = max(self._interval, min(found.retry_after or 0.0, LONGEST_WAIT))
         elif found is not None and found.status.is_terminal:
             self._learn(found, now)
             return _ended(found)
@@ -120,7 +144,7 @@ class JobWatch:
 
     def _pause(self, now: float, chance: float) -> float:
         return next_pause(
-            age=self._age(now), poll_interval=self.waiting.poll_interval, durations=self._durations, chance=chance
+            age=self._age(now), poll_interval=self._interval, durations=self._durations, chance=chance
         )
 
     def _age(self, now: float) -> float:

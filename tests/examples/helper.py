@@ -10,6 +10,7 @@ import os
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "example_dags"
 
@@ -49,7 +50,27 @@ def _describe(bag: Any) -> dict[str, Any]:
         "errors": bag.import_errors,
         "warnings": {path: list(caught) for path, caught in bag.captured_warnings.items()},
         "loaded": [name for name in heavy if name in sys.modules],
+        "first_runs": {dag_id: _first_runs(dag_id) for dag_id, dag in bag.dags.items()},
     }
+
+
+def _first_runs(dag_id: str) -> list[tuple[str, str]]:
+    """At moments of two weeks: the moment, and the run that unpausing the DAG then would make due, if any."""
+    import pendulum
+    from airflow.models.serialized_dag import SerializedDagModel
+    from airflow.timetables import trigger
+    from airflow.timetables.base import TimeRestriction
+
+    dag = SerializedDagModel.get_dag(dag_id)
+    restriction = TimeRestriction(earliest=dag.start_date, latest=dag.end_date, catchup=dag.catchup)
+    monday = pendulum.datetime(2026, 11, 23)
+    found = []
+    for now in (monday.add(minutes=20 * step) for step in range(14 * 24 * 3)):
+        with patch.object(trigger, "utcnow", lambda now=now: now):
+            info = dag.timetable.next_dagrun_info(last_automated_data_interval=None, restriction=restriction)
+        if info:
+            found.append((now.isoformat(), info.run_after.isoformat()))
+    return found
 
 
 def _run(bag: Any, dag_id: str, conf: dict[str, Any]) -> dict[str, Any]:

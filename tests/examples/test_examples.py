@@ -85,6 +85,14 @@ def test_they_are_read_without_error_or_warning_and_load_nothing_heavy(examples)
     assert found["dags"] == ALL_DAGS
 
 
+def test_unpausing_one_buys_nothing_at_once_on_whatever_day(examples):
+    first_runs = examples.describe()["first_runs"]
+    assert set(first_runs) == set(ALL_DAGS)
+    assert first_runs["weekly_video"]
+    late = [(dag_id, now, due) for dag_id, found in first_runs.items() for now, due in found if due < now]
+    assert not late
+
+
 def test_every_file_defines_a_dag_that_is_tested_here():
     files = {path.name for path in (ROOT / "example_dags").glob("*.py")}
     assert files - {"local_speech.py"} == set(ALL_DAGS.values())

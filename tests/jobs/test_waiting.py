@@ -16,7 +16,7 @@ from airflow_provider_lipsync.exceptions import (
     LipsyncVendorFault,
 )
 from airflow_provider_lipsync.jobs.pace import Durations
-from airflow_provider_lipsync.jobs.waiting import JobEvent, JobWatch, Waiting
+from airflow_provider_lipsync.jobs.waiting import SHORTEST_INTERVAL, JobEvent, JobWatch, Waiting
 from tests.jobs.world import done
 
 NOW = 1000.0
@@ -77,6 +77,13 @@ def test_a_job_of_unknown_age_is_looked_at_by_the_interval_alone() -> None:
     watch = Watch(durations=Durations(low=30, high=120))
     assert watch.sees(None, NOW) is None
     assert watch.next_at == NOW + 5
+
+
+@pytest.mark.parametrize("found", [None, LipsyncVendorFault("500")])
+def test_an_interval_of_zero_does_not_use_up_the_rate_limit(found: LipsyncError | None) -> None:
+    watch = Watch(poll_interval=0.0)
+    assert watch.sees(found, NOW) is None
+    assert watch.next_at == NOW + SHORTEST_INTERVAL
 
 
 def test_a_deadline_that_has_passed_gets_one_look() -> None:
