@@ -1,6 +1,9 @@
 # A fresh machine needs python3 with pip and venv, and make: every target sets up what it needs.
 PYTHON ?= python3
 PIP_INSTALL = -m pip install --quiet --disable-pip-version-check
+# The fast tests run in this many processes; the schedules and those with a real Airflow, one at a time.
+WORKERS ?= 2
+FAST = -n $(WORKERS) --dist loadfile -m "not airflow and not full" --ignore=tests/reliability --durations=20
 READY := .venv/.ready
 
 .PHONY: help demo test test-all test-compat bench lint format clean
@@ -36,7 +39,9 @@ demo: $(READY)
 	.venv/bin/python -m demo $(if $(KEEP),--keep,)
 
 test: $(READY)
-	.venv/bin/python -m pytest -m "not full" $(PYTEST_ARGS)
+	.venv/bin/python -m pytest $(FAST) $(PYTEST_ARGS)
+	.venv/bin/python -m pytest -m "not full" --durations=5 $(PYTEST_ARGS) tests/reliability
+	.venv/bin/python -m pytest -m "airflow and not full" --durations=20 $(PYTEST_ARGS)
 
 test-all: $(READY)
 	.venv/bin/python -m pytest $(PYTEST_ARGS)
@@ -45,7 +50,7 @@ test-compat: test-compat-3.1 test-compat-3.2
 
 # Without the schedules: what they drive is the same on every Airflow.
 test-compat-%: .venv-%/.ready
-	.venv-$*/bin/python -m pytest -m "not airflow and not full" --ignore=tests/reliability $(PYTEST_ARGS)
+	.venv-$*/bin/python -m pytest $(FAST) $(PYTEST_ARGS)
 
 # BENCH_ARGS: which parts (transfer, waiting, pace; all without), and the options of benchmarks/README.md.
 bench: .venv-bench/.ready

@@ -16,8 +16,8 @@ TEXT = "Good morning! This film was made by nobody. A schedule wrote the order, 
 FILE = "{{ var.value.lipsync_storage }}/weekly/{{ dag_run.run_after | ts_nodash }}"
 
 
-# Unpausing the DAG buys nothing: the first run is that of next Monday. With a start_date, Airflow would run the last Monday
-# at once; without one and with the schedule as a plain "0 7 * * MON", it would if you unpaused the DAG on a Monday.
+# Unpausing the DAG buys nothing: the first run is that of next Monday. With a start_date, Airflow would run the last
+# Monday at once; without one and with the schedule as a plain "0 7 * * MON", it would if you unpaused it on a Monday.
 MONDAYS = CronTriggerTimetable("0 7 * * MON", timezone="UTC", run_immediately=timedelta())
 
 

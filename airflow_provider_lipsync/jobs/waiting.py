@@ -143,9 +143,7 @@ class JobWatch:
         return max(earliest, now + self._pause(now, chance))
 
     def _pause(self, now: float, chance: float) -> float:
-        return next_pause(
-            age=self._age(now), poll_interval=self._interval, durations=self._durations, chance=chance
-        )
+        return next_pause(age=self._age(now), poll_interval=self._interval, durations=self._durations, chance=chance)
 
     def _age(self, now: float) -> float:
         return max(0.0, now - (self.waiting.submitted_at or now))

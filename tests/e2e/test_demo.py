@@ -47,7 +47,7 @@ def test_it_publishes_a_video_with_sound(tmp_path):
 @pytest.mark.parametrize(
     ("when", "number"),
     [
-        pytest.param("starting Airflow", signal.SIGTERM, id="SIGTERM while Airflow starts"),
+        pytest.param("starting Airflow", signal.SIGTERM, id="SIGTERM while Airflow starts", marks=pytest.mark.full),
         pytest.param("renders", signal.SIGINT, id="ctrl-C while the job renders"),
     ],
 )

@@ -7,16 +7,21 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
-from tests.e2e.kill.run import Cost, Run
+from tests.e2e.kill.run import Cost, FailedByTheScheduler, Run
 from tests.e2e.kill.scenarios import Scenario
 from tests.e2e.kill.stage import Stage
 
 
 @dataclass
 class Outcome:
-    """How one scenario ended."""
+    """How one scenario ended.
+
+    Args:
+        spoilt: the run before it, if Airflow's own race failed a task of it by chance.
+    """
 
     run: Run
+    spoilt: Run | None = None
     error: Exception | None = None
     seconds: float = 0.0
 
@@ -33,8 +38,13 @@ class Played:
     outcomes: dict[str, Outcome]
     seconds: float
 
+    def runs(self) -> Iterable[Run]:
+        """All that were started."""
+        pairs = ((outcome.spoilt, outcome.run) for outcome in self.outcomes.values())
+        return (run for pair in pairs for run in pair if run)
+
     def costs(self) -> Iterable[Cost]:
-        return (cost for outcome in self.outcomes.values() for cost in outcome.run.costs)
+        return (cost for run in self.runs() for cost in run.costs)
 
     def table(self) -> str:
         rows = [("scenario", "tries", "charged", "state")]
@@ -57,11 +67,21 @@ def play_all(stage: Stage, scenarios: Mapping[str, Scenario]) -> Played:
 def _play(scenario: Scenario, outcome: Outcome) -> None:
     began = time.monotonic()
     try:
-        outcome.run.start()
-        scenario.play(outcome.run)
+        try:
+            _play_run(scenario, outcome.run)
+        except FailedByTheScheduler:
+            outcome.spoilt, outcome.run = outcome.run, outcome.run.again()
+            _play_run(scenario, outcome.run)
     except Exception as error:
         outcome.error = error
     finally:
         outcome.seconds = time.monotonic() - began
-        outcome.run.let_all_go()
-        outcome.run.note_cost()
+
+
+def _play_run(scenario: Scenario, run: Run) -> None:
+    try:
+        run.start()
+        scenario.play(run)
+    finally:
+        run.let_all_go()
+        run.note_cost()
