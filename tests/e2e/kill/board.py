@@ -18,7 +18,6 @@ T = TypeVar("T")
 INTERVAL = 0.25  # seconds between two looks
 PATIENCE = 400.0  # seconds: two cores, some fifty tasks, and perhaps others who work there, too
 ACTIVE = frozenset({"scheduled", "queued", "running", "restarting", "up_for_retry", None})
-MISMATCHES = text("SELECT run_id, extra FROM log WHERE event = 'state mismatch'")
 STATEMENT = text(
     "SELECT ti.run_id, task_id, map_index, ti.state, try_number, max_tries, ti.id, ti.end_date, pid,"
     " run.state AS run_state FROM task_instance ti JOIN dag_run run USING (dag_id, run_id)"
@@ -47,7 +46,6 @@ class Board:
     def __init__(self, airflow: RealAirflow) -> None:
         self._airflow = airflow
         self._standings: list[Standing] = []
-        self._mismatches: list[tuple[str, str]] = []
         self._changed = threading.Condition()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._look_on, name="board", daemon=True)
@@ -78,25 +76,16 @@ class Board:
         with self._changed:
             return [one for one in self._standings if one.run_id == run_id]
 
-    def is_raced(self, run_id: str, *, deaths: int) -> bool:
-        """Whether the scheduler has failed a task of the run because it took the end of a deferral for a death.
-
-        :param deaths: real ones, which it is told of in the same way; but then the task is running.
-        """
-        with self._changed:
-            told = [extra for run, extra in self._mismatches if run == run_id]
-        return len(told) > deaths or not all("attribute is running" in extra for extra in told)
-
     def _look_on(self) -> None:
         with self._airflow.engine() as engine:
             while not self._over.wait(INTERVAL):
                 try:
                     with engine.connect() as connection:
-                        found, mismatches = _read(connection), _read_mismatches(connection)
+                        found = _read(connection)
                 except OperationalError:  # SQLite is locked: the next look will do
                     continue
                 with self._changed:
-                    self._standings, self._mismatches = found, mismatches
+                    self._standings = found
                     self._changed.notify_all()
 
 
@@ -106,7 +95,3 @@ def _states(standings: list[Standing]) -> set[str | None]:
 
 def _read(connection: Connection) -> list[Standing]:
     return [Standing(**row) for row in connection.execute(STATEMENT).mappings()]
-
-
-def _read_mismatches(connection: Connection) -> list[tuple[str, str]]:
-    return [(row.run_id, row.extra) for row in connection.execute(MISMATCHES)]

@@ -7,21 +7,16 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
-from tests.e2e.kill.run import Cost, FailedByTheScheduler, Run
+from tests.e2e.kill.run import Cost, Run
 from tests.e2e.kill.scenarios import Scenario
 from tests.e2e.kill.stage import Stage
 
 
 @dataclass
 class Outcome:
-    """How one scenario ended.
-
-    Args:
-        spoilt: the run before it, if Airflow's own race failed a task of it by chance.
-    """
+    """How one scenario ended."""
 
     run: Run
-    spoilt: Run | None = None
     error: Exception | None = None
     seconds: float = 0.0
 
@@ -38,13 +33,8 @@ class Played:
     outcomes: dict[str, Outcome]
     seconds: float
 
-    def runs(self) -> Iterable[Run]:
-        """All that were started."""
-        pairs = ((outcome.spoilt, outcome.run) for outcome in self.outcomes.values())
-        return (run for pair in pairs for run in pair if run)
-
     def costs(self) -> Iterable[Cost]:
-        return (cost for run in self.runs() for cost in run.costs)
+        return (cost for outcome in self.outcomes.values() for cost in outcome.run.costs)
 
     def table(self) -> str:
         rows = [("scenario", "tries", "charged", "state")]
@@ -67,21 +57,11 @@ def play_all(stage: Stage, scenarios: Mapping[str, Scenario]) -> Played:
 def _play(scenario: Scenario, outcome: Outcome) -> None:
     began = time.monotonic()
     try:
-        try:
-            _play_run(scenario, outcome.run)
-        except FailedByTheScheduler:
-            outcome.spoilt, outcome.run = outcome.run, outcome.run.again()
-            _play_run(scenario, outcome.run)
+        outcome.run.start()
+        scenario.play(outcome.run)
     except Exception as error:
         outcome.error = error
     finally:
         outcome.seconds = time.monotonic() - began
-
-
-def _play_run(scenario: Scenario, run: Run) -> None:
-    try:
-        run.start()
-        scenario.play(run)
-    finally:
-        run.let_all_go()
-        run.note_cost()
+        outcome.run.let_all_go()
+        outcome.run.note_cost()
