@@ -19,8 +19,8 @@ from tests.runner.processes import Process, clean_environment, tail
 
 __all__ = ["Sandbox", "SandboxDied", "start_sandbox"]
 
-# Seconds: long enough to see that no worker waits, short enough for a demo. The first look at a job comes after 6 s,
-# the second after 11 s.
+# Seconds: long enough to see that no worker waits, short enough for a demo. The first look at a job comes after 10 s,
+# the second after 15 s.
 JOB_SECONDS = (9.0, 10.0)
 _START_DEADLINE = 30.0  # seconds
 _ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+")

@@ -13,7 +13,7 @@ __all__ = ["BARE", "CONN_ID", "KINDS", "OURS", "PEERS", "SLEEPING", "Kind", "Loa
 
 CONN_ID = "bench"
 _PATIENCE = 86_400.0  # seconds
-_RACE_SECONDS = 6.0  # before which no trigger of ours looks, see jobs/race.py
+_RACE_SECONDS = 10.0  # before which no trigger of ours looks, see jobs/race.py
 
 
 @dataclass(frozen=True)

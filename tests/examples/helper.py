@@ -16,6 +16,9 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "example_dags"
 
 
 def main() -> None:
+    from airflow_provider_lipsync.jobs import race
+
+    race.FIRST_LOOK_SECONDS = 0.5  # no scheduler, no race of the scheduler's
     answers = os.fdopen(os.dup(1), "w")  # Airflow logs to stdout: that goes with stderr now
     os.dup2(2, 1)
     bag = _bag()

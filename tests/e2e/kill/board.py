@@ -18,6 +18,7 @@ T = TypeVar("T")
 INTERVAL = 0.25  # seconds between two looks
 PATIENCE = 400.0  # seconds: two cores, some fifty tasks, and perhaps others who work there, too
 ACTIVE = frozenset({"scheduled", "queued", "running", "restarting", "up_for_retry", None})
+MISMATCHES = text("SELECT run_id, extra FROM log WHERE event = 'state mismatch'")
 STATEMENT = text(
     "SELECT ti.run_id, task_id, map_index, ti.state, try_number, max_tries, ti.id, ti.end_date, pid,"
     " run.state AS run_state FROM task_instance ti JOIN dag_run run USING (dag_id, run_id)"
@@ -46,6 +47,7 @@ class Board:
     def __init__(self, airflow: RealAirflow) -> None:
         self._airflow = airflow
         self._standings: list[Standing] = []
+        self._mismatches: list[tuple[str, str]] = []
         self._changed = threading.Condition()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._look_on, name="board", daemon=True)
@@ -76,16 +78,21 @@ class Board:
         with self._changed:
             return [one for one in self._standings if one.run_id == run_id]
 
+    def mismatches(self, run_id: str) -> list[str]:
+        """What the scheduler said when it failed tasks of the run for what their workers had told."""
+        with self._changed:
+            return [said for run, said in self._mismatches if run == run_id]
+
     def _look_on(self) -> None:
         with self._airflow.engine() as engine:
             while not self._over.wait(INTERVAL):
                 try:
                     with engine.connect() as connection:
-                        found = _read(connection)
+                        found, mismatches = _read(connection), _read_mismatches(connection)
                 except OperationalError:  # SQLite is locked: the next look will do
                     continue
                 with self._changed:
-                    self._standings = found
+                    self._standings, self._mismatches = found, mismatches
                     self._changed.notify_all()
 
 
@@ -95,3 +102,7 @@ def _states(standings: list[Standing]) -> set[str | None]:
 
 def _read(connection: Connection) -> list[Standing]:
     return [Standing(**row) for row in connection.execute(STATEMENT).mappings()]
+
+
+def _read_mismatches(connection: Connection) -> list[tuple[str, str]]:
+    return [(row.run_id, row.extra) for row in connection.execute(MISMATCHES)]

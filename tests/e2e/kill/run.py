@@ -23,6 +23,10 @@ ENDED = ("success", "failed")
 GLANCE = 0.1  # seconds between two looks at a file or the sandbox
 
 
+class FailedByTheScheduler(Exception):
+    """Airflow's scheduler failed a healthy task, by chance: what the scenario is about cannot be seen."""
+
+
 @dataclass(frozen=True)
 class Cost:
     """A row of the table."""
@@ -107,6 +111,11 @@ class Run:
         """Let a process go on that is held at this point."""
         (self.stage.folders.markers / f"{self.run_id}.{point}.let-go").touch()
 
+    def again(self) -> Run:
+        """Return the same once more, under another name; what is left of this one goes to its end."""
+        self.finish_all_jobs()
+        return Run(self.stage, f"{self.name}, again", self.dag_id, self.conf)
+
     def let_all_go(self) -> None:
         """Leave no process that waits for a scenario which is over."""
         for point in self.conf.get("hold", ()):
@@ -135,6 +144,7 @@ class Run:
         key = (self.run_id, task_id, map_index)
 
         def find(standings: list[Standing]) -> T | None:
+            self._check_luck()
             mine = (one for one in standings if (one.run_id, one.task_id, one.map_index) == key)
             return next((look(one) for one in mine), None)
 
@@ -154,6 +164,14 @@ class Run:
         reached = self.stage.folders.markers / f"{self.run_id}.{point}.reached"
         self._glance(reached.exists, f"{self.name} at {point!r}")
 
+    def _check_luck(self) -> None:
+        """Raise if the race struck where nobody provoked it: a worker told its end when the task was to be resumed."""
+        if not self.conf.get("hold") and any("attribute is queued" in said for said in self.mismatches()):
+            raise FailedByTheScheduler(self.name)
+
+    def mismatches(self) -> list[str]:
+        return self.stage.board.mismatches(self.run_id)
+
     def wait_until_mismatch(self) -> None:
         """Wait until the scheduler has failed the task because a worker told of an end that it took for a death."""
         statement = "SELECT extra FROM log WHERE event = 'state mismatch' AND run_id = :run_id"
@@ -167,6 +185,7 @@ class Run:
         """Wait until the log of a try says all this; what is told of a process that died comes a little later."""
 
         def look() -> bool:
+            self._check_luck()  # Airflow keeps no history of a try that it ended so
             log = self.log(try_number, task_id)
             return all(text in log for text in texts)
 
@@ -175,6 +194,7 @@ class Run:
     def _glance(self, look: Callable[[], object], what: str) -> None:
         deadline = time.monotonic() + PATIENCE
         while not look():
+            self._check_luck()
             if time.monotonic() > deadline:
                 raise TimeoutError(f"never seen: {what}")
             time.sleep(GLANCE)
