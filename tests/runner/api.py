@@ -15,6 +15,7 @@ T = TypeVar("T")
 JSON = dict[str, Any]
 
 POLL_INTERVAL = 0.2  # seconds
+PATIENCE = 120.0  # seconds for an answer: a machine that others use stands still for half a minute now and then
 FINISHED = ("success", "failed")
 LOG_HEAD = "::group::Log message source details"
 # What every message of a task carries, and where it was logged.
@@ -40,7 +41,7 @@ class AirflowApi:
     """Calls of the REST API under `url`; `check` runs in every round of waiting and may raise to end it."""
 
     def __init__(self, url: str, *, username: str, password: str, check: Callable[[], None] = lambda: None) -> None:
-        self._client = httpx.Client(base_url=url, trust_env=False, timeout=30)
+        self._client = httpx.Client(base_url=url, trust_env=False, timeout=PATIENCE)
         self._credentials = {"username": username, "password": password}
         self._check = check
 
