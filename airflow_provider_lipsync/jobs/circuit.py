@@ -58,6 +58,12 @@ class Circuit:
         if per_second != self.limit:
             self.limit = self._rate = per_second
 
+    def set_back(self, seconds: float) -> None:
+        """Take a clock that was set back."""
+        self._free_at -= seconds
+        self._closed_until -= seconds
+        self._rated_at -= seconds
+
     def left(self, now: float) -> None:
         """Note that a look leaves."""
         self._probing = self.is_open

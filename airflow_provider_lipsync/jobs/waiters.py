@@ -71,3 +71,9 @@ class LookedAt:
         self.waiters: list[Waiter] = []
         self.due = 0.0  # its entry of the schedule counts only with this moment; others are stale
         self.in_flight = False
+
+    def set_back(self, seconds: float) -> None:
+        """Take a clock that was set back."""
+        self.due -= seconds
+        for waiter in self.waiters:
+            waiter.watch.set_back(seconds)

@@ -6,7 +6,7 @@ time, so that it survives a restart, and a last look is taken before giving up.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol, TypedDict
 
 from airflow_provider_lipsync.api.models import Job, JobStatus
@@ -130,6 +130,15 @@ class JobWatch:
             return self.gives_up()
         self.next_at = now + min(pause, max(0.0, self.waiting.deadline - now))
         return None
+
+    def set_back(self, seconds: float) -> None:
+        """Take a clock that was set back; the deadline stays what it was, a moment of that clock."""
+        known = self.waiting.submitted_at
+        submitted_at = None if known is None else known - seconds
+        self.waiting = replace(self.waiting, submitted_at=submitted_at, not_before=self.waiting.not_before - seconds)
+        self._began -= seconds
+        self._looked_at = None if self._looked_at is None else self._looked_at - seconds
+        self.next_at -= seconds
 
     def gives_up(self) -> JobEvent:
         """Return the event of a deadline that has passed."""

@@ -32,6 +32,7 @@ _AT_ONCE = 200  # newcomers taken in before others have their turn: ten thousand
 _PAUSES = (1.0, 2.0, 5.0, 10.0, 30.0)  # seconds between two attempts to look the connection up
 _A_WHILE = 0.25  # seconds without a look, from which on whoever is due is put off: less is the rate limit's own spacing
 _LAST_LOOK_WITHIN = 5.0  # seconds beyond a deadline for which a last look is hoped for while the vendor slows us down
+_SET_BACK = 2.0  # seconds by which a clock must have gone back to have been set
 _SOONER = 0.001  # seconds that a timer which is set already may be late
 
 
@@ -59,6 +60,7 @@ class Watcher:
         self._entries = 0
         self._timer: Timer | None = None
         self._timer_at = 0.0
+        self._latest = 0.0
         self._lanes: set[asyncio.Task[None]] = set()
         self._idle: list[asyncio.Future[None]] = []
 
@@ -128,7 +130,7 @@ class Watcher:
     def _enter(self, newcomer: Newcomer, settings: ConnectionSettings) -> None:
         if newcomer.answer.done():
             return
-        waiting, now = newcomer.waiting, self._clock.now()
+        waiting, now = newcomer.waiting, self._now()
         durations = self._learned(settings, waiting.kind)
         watch = JobWatch(waiting, now=now, log=newcomer.log, durations=durations, chance=self._chance())
         job = self._jobs.get(waiting.job_id)
@@ -158,6 +160,18 @@ class Watcher:
         return [*self._newcomers, *inside]
 
     # The schedule.
+
+    def _now(self) -> float:
+        """Return the time. If the clock was set back since, all that is planned is: it would not come for as long."""
+        now = self._clock.now()
+        back = self._latest - now
+        if back > _SET_BACK:
+            for job in self._jobs.values():
+                job.set_back(back)
+            self._schedule = [(due - back, number, job) for due, number, job in self._schedule]
+            self._circuit.set_back(back)
+        self._latest = now
+        return now
 
     def _put(self, job: LookedAt, due: float) -> None:
         job.due = due
@@ -206,7 +220,7 @@ class Watcher:
 
     def _next(self) -> LookedAt | None:
         """Return the job whose look is due, and see to it that whoever is next is woken; None = none is due."""
-        now = self._clock.now()
+        now = self._now()
         while self._schedule:
             due, _, job = self._schedule[0]
             if not job.waiters or job.due != due or job.in_flight:

@@ -60,6 +60,37 @@ def test_who_joins_a_job_is_not_answered_before_it_may_be() -> None:
     World().run(story)
 
 
+def test_a_clock_that_is_set_back_holds_up_nobody() -> None:
+    async def story(world: World) -> None:
+        tasks = [world.waits("a", submitted_at=START, not_before=START + 10), world.waits("b")]
+        await world.clock.passes(62)
+        before = {job: len(world.line.seen(job)) for job in "ab"}
+        world.clock.is_set_back(3600)
+        await world.clock.passes(21)
+        for job in "ab":
+            assert 3 <= len(world.line.seen(job)) - before[job] <= 5
+        tasks.append(world.waits("c", poll_interval=2, not_before=world.clock.time + 5))
+        world.line.ends |= {job: done(job) for job in "abc"}
+        await world.clock.passes(6)
+        assert [event["status"] for event in await asyncio.gather(*tasks)] == ["completed"] * 3
+
+    World(learned=Durations(low=30, high=120)).run(story)
+
+
+def test_looks_that_do_not_work_pause_no_longer_for_a_clock_that_is_set_back() -> None:
+    async def story(world: World) -> None:
+        task = world.waits("a")
+        world.line.fault = down()
+        await world.clock.passes(40)
+        world.clock.is_set_back(3600)
+        world.line.fault = None
+        world.line.ends["a"] = done("a")
+        await world.clock.passes(45)
+        assert task.result()["status"] == "completed"
+
+    World().run(story)
+
+
 def test_who_still_waits_when_it_closes_is_cancelled() -> None:
     async def story(world: World) -> None:
         tasks = [world.waits("a"), world.waits("b")]

@@ -48,6 +48,11 @@ class HandClock(Clock):
     def now(self) -> float:
         return self.time
 
+    def is_set_back(self, seconds: float) -> None:
+        """Show another time; timers come when they would have come."""
+        self.time -= seconds
+        self._timers = [(moment - seconds, number, timer) for moment, number, timer in self._timers]
+
     def call_at(self, moment: float, callback: Callable[[], None]) -> _HandTimer:
         timer = _HandTimer(callback)
         self._made += 1
