@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from airflow.sdk import Asset, Param, dag, task
-from airflow.timetables.trigger import CronTriggerTimetable
+from airflow.timetables.trigger import CronTriggerTimetable  # from Airflow 3.2 on also in airflow.sdk
 
 from airflow_provider_lipsync.operators.lipsync import LipsyncImageOperator
 
@@ -18,7 +18,7 @@ FILE = "{{ var.value.lipsync_storage }}/weekly/{{ dag_run.run_after | ts_nodash 
 
 # Unpausing the DAG buys nothing: the first run is that of next Monday. With a start_date, Airflow would run the last
 # Monday at once; without one and with the schedule as a plain "0 7 * * MON", it would if you unpaused it on a Monday.
-MONDAYS = CronTriggerTimetable("0 7 * * MON", timezone="UTC", run_immediately=timedelta())
+MONDAYS = CronTriggerTimetable("0 7 * * MON", timezone="UTC", run_immediately=timedelta())  # pyright: ignore[reportAbstractUsage]
 
 
 @dag(schedule=MONDAYS, max_active_runs=1, params={"text": Param(TEXT, type="string", minLength=1)})
