@@ -15,6 +15,7 @@ __all__ = [
     "is_mapped",
     "is_recorded_as_success",
     "pull_result",
+    "push_link",
     "push_result",
     "start_from",
     "trigger_failure",
@@ -121,6 +122,13 @@ async def push_result(ti: Any, value: Any) -> None:
 
     task = getattr(ti, "task", None)
     await XCom.aset(_RESULT, value, **_where(ti), dag_result=bool(getattr(task, "returns_dag_result", False)))
+
+
+async def push_link(ti: Any, link: Any, value: str) -> None:
+    """Keep the value of an extra link, as Airflow does where a worker ends the task."""
+    from airflow.sdk.execution_time.xcom import XCom
+
+    await XCom.aset(link.xcom_key, value, **_where(ti))
 
 
 async def forget_result(ti: Any) -> None:

@@ -8,6 +8,7 @@
     │   └── LipsyncTooLarge       413
     ├── LipsyncKeyRefused         401, 403
     ├── LipsyncNoCredits          402
+    ├── LipsyncOverBudget         it would cost more than was allowed, or nobody knows what; refused here
     ├── LipsyncUnknownJob         404 for a job
     ├── LipsyncPollFault          a look at a job that did not work: says nothing about the job
     │   ├── LipsyncRateLimited    429, at a submit too
@@ -45,6 +46,7 @@ __all__ = [
     "LipsyncMisconfigured",
     "LipsyncNoCredits",
     "LipsyncOutputExists",
+    "LipsyncOverBudget",
     "LipsyncPollFault",
     "LipsyncRateLimited",
     "LipsyncSubmitUncertain",
@@ -164,6 +166,13 @@ class LipsyncNoCredits(LipsyncError):
 
     default_charged = Charged.NO
     default_next = "buy API credits (they are not the same as user credits), then clear the task"
+
+
+class LipsyncOverBudget(LipsyncError):
+    """The job would cost more credits than were allowed, or it is not known how many. Nothing was sent."""
+
+    default_charged = Charged.NO
+    default_next = "shorten the media, or raise the limit that is named below, then clear the task"
 
 
 class LipsyncUnknownJob(LipsyncError):

@@ -72,6 +72,12 @@ _CONN_FIELDS: dict[str, dict[str, Any]] = {
         "description": "A video above it is not stored. Default 10000.",
         "schema": {"type": ["integer", "null"], "minimum": 1},
     },
+    "max_credits_per_job": {
+        "label": "Credits per job at most",
+        "description": "A job that would cost more, or whose cost cannot be known, is refused before anything is paid. "
+        "DAG authors cannot raise it. Default: no limit.",
+        "schema": {"type": ["integer", "null"], "minimum": 0},
+    },
     "allow_private_output_hosts": {
         "label": "Fetch from private addresses",
         "description": "Finished videos may come from addresses that only this network knows. Default no.",
@@ -112,6 +118,7 @@ def get_provider_info() -> dict[str, Any]:
                 "python-module": f"{_ROOT}.transfers.object_storage",
             }
         ],
+        "extra-links": [f"{_ROOT}.links.LipsyncPlayerLink"],
         "connection-types": [
             {
                 "connection-type": "lipsync",

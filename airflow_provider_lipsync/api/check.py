@@ -16,6 +16,8 @@ from airflow_provider_lipsync.api.texts import is_http_url, is_loopback, without
 from airflow_provider_lipsync.exceptions import LipsyncBadInput
 
 __all__ = [
+    "checked_credits",
+    "checked_labels",
     "checked_mapping",
     "checked_order",
     "checked_resolution",
@@ -26,6 +28,9 @@ __all__ = [
 
 _NOTHING = (None, "", "None")  # what a template makes of None
 _LONGEST_SHOWN = 80  # characters of a refused value that a message repeats
+# Labels go into logs, XComs, receipts and asset events: enough for a client and a cost centre, too few for a document.
+_MOST_LABELS = 16
+_LONGEST_LABEL = 128  # characters of a name or a value
 
 
 def checked_resolution(value: object) -> str:
@@ -106,6 +111,41 @@ def checked_mapping(name: str, value: object) -> dict[str, Any]:
     if not isinstance(found, Mapping) or not all(isinstance(key, str) and key for key in found):
         raise _refused(name, value, "a dict of names to JSON values is allowed")
     return dict(found)
+
+
+def checked_credits(name: str, value: object) -> int | None:
+    """Return a number of credits, or None where there is none.
+
+    :raises LipsyncBadInput: it is not a whole number of at least 0.
+    """
+    value = value.strip() if isinstance(value, str) else value
+    if value is None or value in _NOTHING:
+        return None
+    text = str(value).removesuffix(".0") if isinstance(value, float) else str(value)
+    if isinstance(value, bool) or not isinstance(value, str | int | float) or not (text.isascii() and text.isdigit()):
+        raise _refused(name, value, "a whole number of credits, at least 0, is allowed")
+    return int(text)
+
+
+def checked_labels(value: object) -> dict[str, str] | None:
+    """Return the labels as texts, or None where there are none.
+
+    :raises LipsyncBadInput: they are not a small dict of names to texts or numbers.
+    """
+    if value is None or value in _NOTHING:
+        return None
+    allowed = f"a dict of at most {_MOST_LABELS} names to texts or numbers, each up to {_LONGEST_LABEL} characters"
+    found = checked_mapping("labels", value)
+    if len(found) > _MOST_LABELS or not all(_is_label(name, item) for name, item in found.items()):
+        raise _refused("labels", value, f"allowed is {allowed}")
+    return {name: str(item) for name, item in found.items()} or None
+
+
+def _is_label(name: str, value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return False
+    texts = (name, str(value))
+    return all(len(text) <= _LONGEST_LABEL and text.isprintable() for text in texts)
 
 
 def _checked_url(name: str, value: object, allowed: str) -> str:

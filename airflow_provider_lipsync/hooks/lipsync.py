@@ -33,8 +33,8 @@ class LipsyncHook(BaseHook):
     :param lipsync_conn_id: a connection of type ``lipsync``: its password is the API key, its host the base URL
         (default the vendor's), its extras ``http_timeout`` (seconds), ``max_connections``,
         ``max_polls_per_second``, ``adaptive_polling``, ``typical_seconds_low``, ``typical_seconds_high``,
-        ``ledger_path``, ``staging_path``, ``public_url_base``, ``max_input_mb``, ``max_output_mb`` and
-        ``allow_private_output_hosts``.
+        ``ledger_path``, ``staging_path``, ``public_url_base``, ``max_input_mb``, ``max_output_mb``,
+        ``max_credits_per_job`` and ``allow_private_output_hosts``.
     """
 
     conn_name_attr = "lipsync_conn_id"

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
+from airflow_provider_lipsync.api.check import checked_credits
 from airflow_provider_lipsync.api.texts import holds_key, is_http_url
 from airflow_provider_lipsync.api.wire import DEFAULT_BASE_URL, Target
-from airflow_provider_lipsync.exceptions import LipsyncMisconfigured
+from airflow_provider_lipsync.exceptions import LipsyncBadInput, LipsyncMisconfigured
 
 if TYPE_CHECKING:
     from airflow_provider_lipsync.api.settings import ClientSettings
@@ -50,6 +51,7 @@ class ConnectionSettings:
     :param public_url_base: from the beginning of a path to the URL under which it can be fetched without a signature.
     :param largest_input: bytes of one input at the most.
     :param largest_output: bytes of a finished video at the most.
+    :param max_credits_per_job: credits that one task may spend on its job, all tries together; None = no limit.
     :param allow_private_output_hosts: whether videos may be fetched from addresses that only this network knows.
     """
 
@@ -64,6 +66,7 @@ class ConnectionSettings:
     public_url_base: Mapping[str, str] = field(default_factory=dict)
     largest_input: int = 1000 * _MB
     largest_output: int = 10_000 * _MB
+    max_credits_per_job: int | None = None
     allow_private_output_hosts: bool = False
 
     def for_client(self) -> ClientSettings:
@@ -104,6 +107,7 @@ def read_connection(conn: ConnectionLike) -> ConnectionSettings:
             public_url_base=_url_bases(extras, target.api_key),
             largest_input=int(_number(extras, "max_input_mb", 1000, least=1) * _MB),
             largest_output=int(_number(extras, "max_output_mb", 10_000, least=1) * _MB),
+            max_credits_per_job=_credits(extras),
             allow_private_output_hosts=_switch(extras, "allow_private_output_hosts"),
         )
     except LipsyncMisconfigured as error:
@@ -137,6 +141,15 @@ def _url_bases(extras: Mapping[str, Any], api_key: str) -> dict[str, str]:
 def _is_base(item: tuple[object, object]) -> bool:
     path, url = item
     return isinstance(path, str) and "://" in path and isinstance(url, str) and is_http_url(url) and "@" not in url
+
+
+def _credits(extras: Mapping[str, Any]) -> int | None:
+    try:
+        return checked_credits("max_credits_per_job", extras.get("max_credits_per_job"))
+    except LipsyncBadInput:
+        raise LipsyncMisconfigured(
+            f"the extra max_credits_per_job must be a whole number, got {extras['max_credits_per_job']!r}"
+        ) from None
 
 
 def _switch(extras: Mapping[str, Any], name: str, *, default: bool = False) -> bool:

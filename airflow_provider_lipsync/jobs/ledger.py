@@ -16,6 +16,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from airflow_provider_lipsync.exceptions import LipsyncLedgerUnavailable
+from airflow_provider_lipsync.jobs.budget import Estimate, Spent
 from airflow_provider_lipsync.media.places import words
 
 __all__ = ["Generation", "Ledger", "Memory", "Record", "State", "unhurried"]
@@ -62,6 +63,8 @@ class Record:
     :param nonce: names this one purchase.
     :param fingerprint: hashes of what was asked for, by field; empty for a job that was adopted.
     :param job_id: the vendor's id; None until it is known.
+    :param cost: estimate of this purchase.
+    :param spent: what the purchases before this one cost.
     :param note: why nothing is known or nothing was bought, for the person on call.
     """
 
@@ -72,7 +75,14 @@ class Record:
     fingerprint: Mapping[str, str] = field(default_factory=dict)
     nonce: str = field(default_factory=lambda: uuid.uuid4().hex)
     job_id: str | None = None
+    cost: Estimate = field(default_factory=Estimate)
+    spent: Spent = field(default_factory=Spent)
     note: str = ""
+
+    def spent_with_it(self) -> Spent:
+        """Return what was spent up to now: a job that was refused, or only adopted, cost this task nothing."""
+        is_free = self.state is State.REFUSED or not self.fingerprint
+        return self.spent if is_free else self.spent.plus(self.cost.credits)
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON's types; below 4 KB, without any input in the clear."""
@@ -86,6 +96,10 @@ class Record:
             "fingerprint": dict(self.fingerprint),
             "nonce": self.nonce,
             "job_id": self.job_id,
+            "seconds": self.cost.seconds,
+            "credits": self.cost.credits,
+            "spent": self.spent.credits,
+            "spent_unknown": not self.spent.is_known,
             "note": self.note[:_LONGEST_NOTE],
         }
 
@@ -104,6 +118,8 @@ class Record:
                 fingerprint={str(name): str(value) for name, value in found["fingerprint"].items()},
                 nonce=str(found["nonce"]),
                 job_id=None if found["job_id"] is None else str(found["job_id"])[:_LONGEST_ID],
+                cost=Estimate(seconds=_whole(found.get("seconds")), credits=_whole(found.get("credits"))),
+                spent=Spent(credits=int(found.get("spent", 0)), is_known=not found.get("spent_unknown", False)),
                 note=str(found["note"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -111,6 +127,10 @@ class Record:
         if record.job_id is None and record.state in (State.BOUGHT, State.FAILED, State.DELIVERED):
             raise ValueError(f"the record is {record.state.value!r} and has no job id")
         return record
+
+
+def _whole(value: Any) -> int | None:
+    return None if value is None else int(value)
 
 
 class Memory(Protocol):
@@ -167,9 +187,19 @@ class Ledger:
         self._last = record or self._last
         return record
 
-    def intend(self, *, endpoint: str, fingerprint: Mapping[str, str], now: float) -> Record:
+    def intend(
+        self,
+        *,
+        endpoint: str,
+        fingerprint: Mapping[str, str],
+        now: float,
+        cost: Estimate | None = None,
+        spent: Spent | None = None,
+    ) -> Record:
         """Write that a submit is about to leave, and see that it was written.
 
+        :param cost: estimate of it.
+        :param spent: before it.
         :raises LipsyncLedgerUnavailable: it was not; the submit must not leave.
         """
         record = Record(
@@ -178,6 +208,8 @@ class Ledger:
             generation=self.generation,
             submitted_at=now,
             fingerprint=fingerprint,
+            cost=cost or Estimate(),
+            spent=spent or Spent(),
         )
         self.renew(record)
         kept = self.read()

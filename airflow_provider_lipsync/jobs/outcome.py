@@ -23,12 +23,14 @@ from airflow_provider_lipsync.exceptions import (
     LipsyncKeyRefused,
     LipsyncNoCredits,
     LipsyncOutputExists,
+    LipsyncOverBudget,
     LipsyncSubmitUncertain,
     LipsyncUnknownJob,
     Video,
 )
 
 __all__ = [
+    "LipsyncKnown",
     "LipsyncResult",
     "as_sensor_error",
     "as_submit_error",
@@ -36,6 +38,7 @@ __all__ = [
     "as_wait_error",
     "finished",
     "job_id_of",
+    "known_of",
     "result_of",
     "timed_out",
 ]
@@ -47,6 +50,7 @@ _HOPELESS_AT_SUBMIT = (
     LipsyncKeyRefused,
     LipsyncNoCredits,
     LipsyncOutputExists,
+    LipsyncOverBudget,
     LipsyncSubmitUncertain,
 )
 
@@ -71,8 +75,16 @@ class LipsyncResult(TypedDict):
     labels: dict[str, str] | None
 
 
-def result_of(job: Job) -> LipsyncResult:
+class LipsyncKnown(TypedDict):
+    """What whoever bought a job knows of it, and the vendor does not tell; unknown is None."""
+
+    credits_estimated: int | None
+    labels: dict[str, str] | None
+
+
+def result_of(job: Job, known: LipsyncKnown | None = None) -> LipsyncResult:
     """Return the result that a job stands for; what nobody knows yet is None."""
+    known = known or known_of(None)
     return LipsyncResult(
         job_id=job.id,
         model=job.model,
@@ -82,19 +94,18 @@ def result_of(job: Job) -> LipsyncResult:
         output_uri=None,
         sha256=None,
         size=None,
-        credits_estimated=None,
         execution_time=job.execution_time,
-        labels=None,
+        **known,
     )
 
 
-def finished(job: Job) -> LipsyncResult:
+def finished(job: Job, known: LipsyncKnown | None = None) -> LipsyncResult:
     """Return the result of a job that will change no more.
 
     :raises LipsyncJobFailed: the vendor says that it failed, or calls it completed but gives no video.
     """
     if job.status is JobStatus.COMPLETED and job.output:
-        return result_of(job)
+        return result_of(job, known)
     if job.status is JobStatus.COMPLETED:
         raise LipsyncJobFailed(
             "the vendor calls the job completed but gives no video",
@@ -105,6 +116,12 @@ def finished(job: Job) -> LipsyncResult:
     raise LipsyncJobFailed(
         "the vendor says that the job failed", job_id=job.id, vendor_message=job.error or "(nothing)"
     )
+
+
+def known_of(given: object) -> LipsyncKnown:
+    """Return what a user's value for a job tells beyond what the vendor does: a whole result does, an id does not."""
+    told = given if isinstance(given, Mapping) else {}
+    return LipsyncKnown(credits_estimated=told.get("credits_estimated"), labels=told.get("labels"))
 
 
 def job_id_of(value: object, *, api_key: str = "") -> str:
@@ -125,12 +142,14 @@ def job_id_of(value: object, *, api_key: str = "") -> str:
     return text
 
 
-def as_submit_error(error: LipsyncError, *, resubmits: bool = False) -> LipsyncError:
+def as_submit_error(error: LipsyncError, *, retried: tuple[type[LipsyncError], ...] = ()) -> LipsyncError:
     """Return what a task raises when it could not buy: hopeless and uncertain ones are not retried.
 
-    :param resubmits: the user wants what is uncertain to be bought again.
+    :param retried: what the user wants to be tried again all the same.
     """
-    hopeless = isinstance(error, _HOPELESS_AT_SUBMIT) and not (resubmits and isinstance(error, LipsyncSubmitUncertain))
+    hopeless = isinstance(error, _HOPELESS_AT_SUBMIT) and not isinstance(error, retried)
+    if isinstance(error, LipsyncNoCredits) and not hopeless:
+        error.next_step = "buy API credits (they are not the same as user credits): a retry submits again"
     return as_task_error(error, AirflowFailException if hopeless else AirflowException)
 
 

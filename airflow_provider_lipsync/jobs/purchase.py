@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_lipsync.api.models import Endpoint, Job, JobStatus, SubmitRequest
@@ -16,6 +16,7 @@ from airflow_provider_lipsync.exceptions import (
     LipsyncSubmitUncertain,
     LipsyncUnknownJob,
 )
+from airflow_provider_lipsync.jobs.budget import Budget, Estimate, Spent
 from airflow_provider_lipsync.jobs.ledger import Ledger, Record, State, unhurried
 from airflow_provider_lipsync.jobs.policy import Action, Plan, plan_try
 from airflow_provider_lipsync.jobs.wanted import Marks, Wanted
@@ -40,6 +41,7 @@ class Held:
     :param marks: fingerprint of what it was bought for; None where not known.
     :param is_new: whether this try bought it.
     :param submitted_at: when it was bought, seconds since the epoch; None = not known.
+    :param cost: as it was estimated when it was bought.
     """
 
     job: Job
@@ -47,6 +49,7 @@ class Held:
     marks: Marks | None = None
     is_new: bool = False
     submitted_at: float | None = None
+    cost: Estimate = field(default_factory=Estimate)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +60,8 @@ class Purchase:
     :param look: sends the GET; returns the job, or the error of the look.
     :param ledger: what is remembered; None where this Airflow has no memory and none was given.
     :param keeper: knows what stands where the video is to stand; None where it is not to be kept.
+    :param budget: credits that may be spent.
+    :param labels: of the task, for the log; None = none.
     :param is_first_try: whether no earlier try can have bought anything; read only where there is no ledger.
     :param job_timeout: seconds from the submit.
     :param log: the task's.
@@ -67,9 +72,11 @@ class Purchase:
     ledger: Ledger | None
     keeper: Keeper | None
     wishes: Wishes
+    budget: Budget
     is_first_try: bool
     job_timeout: float
     log: Any
+    labels: Mapping[str, str] | None = None
     now: Callable[[], float] = time.time
 
     def job_for(self, wanted: Wanted, *, resume_job_id: str | None = None) -> Held | Receipt:
@@ -153,6 +160,7 @@ class Purchase:
             deadline=self._deadline(record.submitted_at),
             marks=record.fingerprint or None,
             submitted_at=record.submitted_at,
+            cost=record.cost,
         )
 
     def _adopt(self, job_id: str, endpoint: Endpoint) -> Held:
@@ -160,15 +168,16 @@ class Purchase:
         job = self.look(job_id)
         if isinstance(job, LipsyncError):
             raise job
-        submitted_at = self.now()
+        submitted_at, cost = self.now(), Estimate()
         if self.ledger is not None:
-            submitted_at = self._record_of_adopted(self.ledger, job_id, endpoint).submitted_at
+            record = self._record_of_adopted(self.ledger, job_id, endpoint)
+            submitted_at, cost = record.submitted_at, record.cost
         self.log.info(
             "Waiting for job %s, given as resume_job_id: nothing is bought. At the vendor it is %r.",
             job_id,
             job.raw_status,
         )
-        return Held(job=job, deadline=self._deadline(submitted_at))
+        return Held(job=job, deadline=self._deadline(submitted_at), cost=cost)
 
     def _record_of_adopted(self, ledger: Ledger, job_id: str, endpoint: Endpoint) -> Record:
         record = ledger.read()
@@ -182,6 +191,9 @@ class Purchase:
             generation=ledger.generation,
             submitted_at=self.now(),
             job_id=job_id,
+            # An intent without an id is most likely this very job: its cost is told, and counted.
+            cost=record.cost if record is not None and record.state is State.INTENT else Estimate(),
+            spent=Spent() if record is None else record.spent_with_it(),
         )
         return ledger.renew(adopted)
 
@@ -190,8 +202,11 @@ class Purchase:
         standing = self.keeper.found(marks, is_again=record is not None) if self.keeper else None
         if standing is not None:
             return standing
-        request = wanted.request()
-        intent = ledger.intend(endpoint=wanted.endpoint.value, fingerprint=marks, now=self.now())
+        spent = Spent() if record is None else record.spent_with_it()
+        request, cost = self._affordable(wanted, spent)
+        intent = ledger.intend(
+            endpoint=wanted.endpoint.value, fingerprint=marks, now=self.now(), cost=cost, spent=spent
+        )
         try:
             job = self.submit(request)
         except LipsyncSubmitUncertain as error:
@@ -204,7 +219,25 @@ class Purchase:
         with unhurried():
             self._tell_bought(job, wanted.endpoint, deadline)
             ledger.bought(intent, job.id)
-        return Held(job=job, deadline=deadline, marks=marks, is_new=True, submitted_at=intent.submitted_at)
+        return Held(job=job, deadline=deadline, marks=marks, is_new=True, submitted_at=intent.submitted_at, cost=cost)
+
+    def _affordable(self, wanted: Wanted, spent: Spent) -> tuple[SubmitRequest, Estimate]:
+        """Return the request and what it will cost, if that is allowed; what costs too much is not even staged.
+
+        :raises LipsyncOverBudget: it is not.
+        """
+        cost = wanted.estimate()
+        if cost.credits is not None:
+            self.budget.verify(cost, spent)
+        request = wanted.request()  # an input that is wrong is told before a cost that is not known
+        self.budget.verify(cost, spent)
+        self.log.info("Credits, estimated: %s.%s", cost, self._shown_labels())
+        return request, cost
+
+    def _shown_labels(self) -> str:
+        if not self.labels:
+            return ""
+        return f" Labels: {', '.join(f'{name}={value}' for name, value in self.labels.items())}."
 
     def _buy_without_memory(self, wanted: Wanted) -> Held | Receipt:
         must_ask = not self.is_first_try and self.wishes.on_ambiguous_submit != "resubmit"
@@ -221,7 +254,7 @@ class Purchase:
             "This Airflow has no task state store and the connection has no ledger_path: should this try die, the next "
             "one will not know its job, and will refuse to buy. Airflow 3.3, or ledger_path, mends that."
         )
-        request = wanted.request()
+        request, cost = self._affordable(wanted, Spent(is_known=self.is_first_try))
         submitted_at = self.now()
         try:
             job = self.submit(request)
@@ -229,7 +262,7 @@ class Purchase:
             raise ambiguous(error.message, wanted.endpoint, submitted_at, error) from error.__cause__
         self._tell_bought(job, wanted.endpoint, submitted_at + self.job_timeout)
         deadline = submitted_at + self.job_timeout
-        return Held(job=job, deadline=deadline, marks=marks, is_new=True, submitted_at=submitted_at)
+        return Held(job=job, deadline=deadline, marks=marks, is_new=True, submitted_at=submitted_at, cost=cost)
 
     def _look_at(self, job_id: str) -> Job | LipsyncError:
         """Return the job, or why it cannot be seen now, which says nothing about it. A refused key is raised."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from airflow_provider_lipsync.api.models import Endpoint, SubmitRequest
+from airflow_provider_lipsync.jobs.budget import Estimate
 
 __all__ = ["Marks", "Wanted"]
 
@@ -32,6 +33,9 @@ class Wanted(Protocol):
 
         The job that is waited for has had its inputs: they may be gone by now.
         """
+
+    def estimate(self) -> Estimate:
+        """Return what it will cost, by the lengths of its media: their heads are read, nothing is made of them."""
 
     def request(self) -> SubmitRequest:
         """Check the media, and make URLs of them that the vendor can fetch: right before the submit.

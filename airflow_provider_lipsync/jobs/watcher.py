@@ -15,14 +15,16 @@ from contextvars import Context
 from typing import Any
 
 from airflow_provider_lipsync.api.models import Job
-from airflow_provider_lipsync.exceptions import LipsyncError, LipsyncPollFault
+from airflow_provider_lipsync.exceptions import LipsyncError, LipsyncPollFault, LipsyncRateLimited
 from airflow_provider_lipsync.hooks.settings import ConnectionSettings
 from airflow_provider_lipsync.jobs.circuit import Circuit
 from airflow_provider_lipsync.jobs.clock import Clock, Timer
 from airflow_provider_lipsync.jobs.line import Line
+from airflow_provider_lipsync.jobs.meter import Meter
 from airflow_provider_lipsync.jobs.pace import Durations
 from airflow_provider_lipsync.jobs.waiters import HasLog, LookedAt, Newcomer, OwnLog, Waiter
 from airflow_provider_lipsync.jobs.waiting import JobEvent, JobWatch, Waiting, error_event, timeout_event
+from airflow_provider_lipsync.metrics import count
 
 __all__ = ["Watcher"]
 
@@ -61,6 +63,7 @@ class Watcher:
         self._timer: Timer | None = None
         self._timer_at = 0.0
         self._latest = 0.0
+        self._meter = Meter(line.conn_id)
         self._lanes: set[asyncio.Task[None]] = set()
         self._idle: list[asyncio.Future[None]] = []
 
@@ -137,6 +140,7 @@ class Watcher:
         if job is None:
             job = self._jobs[waiting.job_id] = LookedAt(waiting.job_id)
         job.waiters.append(Waiter(newcomer, watch))
+        self._meter.note(len(self._jobs), now)
         if not job.in_flight and (len(job.waiters) == 1 or watch.next_at < job.due):
             self._put(job, watch.next_at)
             self._look_up_again_at(watch.next_at, now)
@@ -154,6 +158,7 @@ class Watcher:
         job.waiters.remove(waiter)
         if not job.waiters:
             del self._jobs[job.job_id]
+            self._meter.note(len(self._jobs), self._latest)
 
     def _everybody(self) -> list[Newcomer]:
         inside = [waiter.newcomer for job in self._jobs.values() for waiter in job.waiters]
@@ -306,6 +311,8 @@ class Watcher:
 
     def _note(self, found: Job | LipsyncError | None, now: float) -> None:
         was_open = self._circuit.is_open
+        if isinstance(found, LipsyncRateLimited):
+            count("rate_limited", conn_id=self._line.conn_id)
         self._circuit.came(now, found if isinstance(found, LipsyncError) else None, self._chance())
         if self._circuit.is_open and not was_open and isinstance(found, LipsyncError):
             log.warning(

@@ -7,11 +7,12 @@ from typing import Literal, cast, get_args
 
 from airflow_provider_lipsync.exceptions import LipsyncBadInput
 
-__all__ = ["IfExists", "OnAmbiguousSubmit", "OnChangedInput", "OnClear", "Wishes", "checked_if_exists"]
+__all__ = ["IfExists", "OnAmbiguousSubmit", "OnChangedInput", "OnClear", "OnNoCredits", "Wishes", "checked_if_exists"]
 
 OnClear = Literal["auto", "resubmit", "reuse"]
 OnAmbiguousSubmit = Literal["resubmit"]
 OnChangedInput = Literal["fail", "reattach", "resubmit"]
+OnNoCredits = Literal["fail", "retry"]
 IfExists = Literal["reuse", "replace", "fail"]
 
 
@@ -25,12 +26,14 @@ class Wishes:
     on_clear: OnClear = "auto"
     on_ambiguous_submit: OnAmbiguousSubmit | None = None
     on_changed_input: OnChangedInput = "fail"
+    on_no_credits: OnNoCredits = "fail"
 
     def __post_init__(self) -> None:
         allowed = {
             "on_clear": get_args(OnClear),
             "on_ambiguous_submit": (None, *get_args(OnAmbiguousSubmit)),
             "on_changed_input": get_args(OnChangedInput),
+            "on_no_credits": get_args(OnNoCredits),
         }
         for name, values in allowed.items():
             if getattr(self, name) not in values:

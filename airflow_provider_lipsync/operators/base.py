@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow_provider_lipsync.api.models import Job
 from airflow_provider_lipsync.api.texts import without_query
 from airflow_provider_lipsync.exceptions import Charged, LipsyncError, LipsyncPollFault
-from airflow_provider_lipsync.jobs.outcome import LipsyncResult, finished, timed_out
+from airflow_provider_lipsync.jobs.outcome import LipsyncKnown, LipsyncResult, finished, timed_out
+from airflow_provider_lipsync.metrics import count, count_failure, note_end
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -61,6 +62,10 @@ class JobTask(_Task):
         """Return what the job was bought as: jobs of one kind take a similar time. Empty = not known."""
         return ""
 
+    def _known(self) -> LipsyncKnown | None:
+        """Return what is known of the job beyond what the vendor tells; None = nothing."""
+        return None
+
     def _known_job_id(self, context: Context) -> str:
         """Return the job's id when a resumed task was not told it."""
         raise NotImplementedError
@@ -91,9 +96,17 @@ class JobTask(_Task):
             job_id = job_id or self._known_job_id(context)
             return self._hand_on(_job_in(event, job_id) or self._last_look(job_id, event, deadline))
         except LipsyncError as error:
-            raise self._wait_error(error) from None
+            raise self._failed(error) from None
         finally:
             self._close()
+
+    def _failed(self, error: LipsyncError) -> LipsyncError:
+        """Return what to raise for an error that ends this try, and count it."""
+        count_failure(error, conn_id=self.lipsync_conn_id, model=self._model())
+        return self._wait_error(error)
+
+    def _model(self) -> str:
+        return self._kind().partition(" ")[0]
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Come back from Airflow. A trigger that was lost or timed out is no verdict: look once more."""
@@ -121,8 +134,9 @@ class JobTask(_Task):
     def _result_of(self, job: Job) -> LipsyncResult:
         from airflow_provider_lipsync.jobs.wording import COMPLETED
 
-        result = finished(job)
+        result = finished(job, self._known())
         self.log.info(COMPLETED, job.id, without_query(job.output or ""))
+        count("completed", conn_id=self.lipsync_conn_id, model=self._model() or job.model or "")
         return result
 
     def _carried(self) -> dict[str, Any]:
@@ -138,7 +152,11 @@ class JobTask(_Task):
         except LipsyncError as error:
             self.log.info("The first look at job %s did not work: %s.", job_id, error.message)
             return None
-        return job if job.status.is_terminal else None
+        return self._noted_end(job) if job.status.is_terminal else None
+
+    def _noted_end(self, job: Job) -> Job:
+        note_end(job, submitted_at=self._submitted_at, now=time.time(), conn_id=self.lipsync_conn_id)
+        return job
 
     def _defer(self, job_id: str, deadline: float) -> NoReturn:
         from airflow_provider_lipsync.jobs.race import race_seconds
@@ -209,7 +227,8 @@ class JobTask(_Task):
         if self.deferrable:
             self._defer(job_id, deadline)
         event = self._watch_in_place(job_id, deadline)
-        return _job_in(event, job_id) or self._last_look(job_id, event, deadline)
+        ended = _job_in(event, job_id)
+        return self._noted_end(ended) if ended else self._last_look(job_id, event, deadline)
 
     def _close(self) -> None:
         if self._hook is not None:

@@ -12,15 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 
+from airflow_provider_lipsync.api import check
 from airflow_provider_lipsync.exceptions import (
     Charged,
     LipsyncError,
     LipsyncInputChanged,
     LipsyncLedgerUnavailable,
+    LipsyncNoCredits,
     LipsyncRateLimited,
     LipsyncSubmitUncertain,
 )
-from airflow_provider_lipsync.jobs.outcome import as_submit_error
+from airflow_provider_lipsync.jobs.outcome import LipsyncKnown, as_submit_error
+from airflow_provider_lipsync.metrics import count
 from airflow_provider_lipsync.operators.base import BACKSTOP_SECONDS
 from airflow_provider_lipsync.operators.inputs import JobInputs
 from airflow_provider_lipsync.operators.keeping import KeepingTask
@@ -29,11 +32,14 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_lipsync.api.models import Job, SubmitRequest
+    from airflow_provider_lipsync.jobs.budget import Budget
+    from airflow_provider_lipsync.jobs.card import Card
     from airflow_provider_lipsync.jobs.purchase import Held
     from airflow_provider_lipsync.jobs.putting_off import Refusals
     from airflow_provider_lipsync.jobs.wishes import Wishes
     from airflow_provider_lipsync.media.receipt import Receipt
     from airflow_provider_lipsync.media.staging import Staging
+    from airflow_provider_lipsync.operators.wanted import WantedJob
 
 __all__ = ["BuyingTask"]
 
@@ -42,9 +48,14 @@ class BuyingTask(KeepingTask, JobInputs):
     """Mixed into an operator: it finds or buys the job of a try."""
 
     on_ambiguous_submit: Any
+    on_no_credits: Any
+    labels: Any
+    max_credits: Any
     deferrable: bool
 
     _staged: Staging | None = None
+    _asked: WantedJob | None = None
+    _labels: dict[str, str] | None = None
 
     def _wishes(self) -> Wishes:
         """Return what the user wants done about earlier jobs."""
@@ -85,11 +96,26 @@ class BuyingTask(KeepingTask, JobInputs):
             if isinstance(error, LipsyncRateLimited) and is_put_off(error):
                 error = self._put_off(error, refusals)
             if error.job_id is None or isinstance(error, LipsyncInputChanged):
-                raise as_submit_error(error, resubmits=self.on_ambiguous_submit == "resubmit") from error.__cause__
+                raise as_submit_error(error, retried=self._retried()) from error.__cause__
             raise error from error.__cause__
         if isinstance(held, Held):
             self._job_id, self._marks, self._submitted_at = held.job.id, held.marks, held.submitted_at
+            self._told = LipsyncKnown(credits_estimated=held.cost.credits, labels=self._labels)
+            if held.is_new:
+                self._count_purchase(held)
         return held
+
+    def _retried(self) -> tuple[type[LipsyncError], ...]:
+        """Return what is tried again because the user asked for it."""
+        resubmits = self.on_ambiguous_submit == "resubmit"
+        found = (*((LipsyncSubmitUncertain,) * resubmits), *((LipsyncNoCredits,) * (self.on_no_credits == "retry")))
+        return found
+
+    def _count_purchase(self, held: Held) -> None:
+        tags = {"conn_id": self.lipsync_conn_id, "model": self._model()}
+        count("submitted", **tags)
+        if held.cost.credits is not None:
+            count("credits_estimated", held.cost.credits, **tags)
 
     def _put_off(self, error: LipsyncRateLimited, refusals: Refusals) -> LipsyncRateLimited:
         """Free the worker until the vendor may take a submit; return what to raise where that cannot be."""
@@ -99,6 +125,7 @@ class BuyingTask(KeepingTask, JobInputs):
 
         if not self.deferrable:
             return held(error)
+        count("rate_limited", conn_id=self.lipsync_conn_id, model=self._model())
         now = time.time()
         found = refusals.next_submit(error.retry_after, now=now, job_timeout=self.job_timeout)
         if found is None:
@@ -119,8 +146,10 @@ class BuyingTask(KeepingTask, JobInputs):
     def _purchase(self, context: Context) -> Held | Receipt:
         from airflow_provider_lipsync.jobs.purchase import Purchase
 
+        budget, self._labels = self._budget(), check.checked_labels(self.labels)
         self._staged = self._staging()
         wanted, resumed = self._wanted(self._fetcher(), self._staged), self._resumed_id()
+        self._asked = wanted
         self._ledger = self._open_ledger(context)
         purchase = Purchase(
             submit=self._submit,
@@ -128,11 +157,44 @@ class BuyingTask(KeepingTask, JobInputs):
             ledger=self._ledger,
             keeper=self._keeper,
             wishes=self._wishes(),
+            budget=budget,
+            labels=self._labels,
             is_first_try=context["ti"].try_number <= 1,
             job_timeout=self.job_timeout,
             log=self.log,
         )
         return purchase.job_for(wanted, resume_job_id=resumed)
+
+    def _budget(self) -> Budget:
+        from airflow_provider_lipsync.jobs.budget import Budget
+
+        return Budget(
+            of_operator=check.checked_credits("max_credits", self.max_credits),
+            of_connection=self.hook.settings.max_credits_per_job,
+            conn_id=self.lipsync_conn_id,
+        )
+
+    def _card(self, found: Held | Receipt) -> Card:
+        """Return what the pages read of this task."""
+        from airflow_provider_lipsync.jobs.card import card_of
+        from airflow_provider_lipsync.links import player_url
+        from airflow_provider_lipsync.media.places import shown
+
+        asked = self._asked
+        assert asked is not None and self._key is not None
+        form = {**asked.values, **asked.values["extra_form_state"]}
+        resolution, seed = form.get("resolution"), form.get("seed")
+        return card_of(
+            found,
+            endpoint=asked.endpoint.value,
+            resolution=None if resolution is None else str(resolution),
+            labels=self._labels,
+            inputs={name: source.shown for name, source in asked.sources.items()},
+            seed=seed if isinstance(seed, int) else None,
+            conn_id=self.lipsync_conn_id,
+            output_path=None if self.output_path is None else shown(self.output_path),
+            player_url=player_url(self._key),
+        )
 
     def _give_up_copies(self) -> None:
         """Remove the copies that this try made: there is no job that could want them."""
@@ -168,9 +230,9 @@ class BuyingTask(KeepingTask, JobInputs):
         if self._killed:
             raise LipsyncError("the task was ended from outside before anything was bought", charged=Charged.NO)
 
-    def _push_id(self, context: Context, job_id: str) -> None:
-        """Hand the id on; if Airflow cannot take it now, the job is paid for all the same, and goes on."""
+    def _push(self, context: Context, key: str, value: Any, job_id: str) -> None:
+        """Hand something on at once; if Airflow cannot take it now, the job is paid for all the same, and goes on."""
         try:
-            context["ti"].xcom_push(key="job_id", value=job_id)
+            context["ti"].xcom_push(key=key, value=value)
         except Exception:
-            self.log.warning("The id of job %s could not be pushed to XCom; going on.", job_id, exc_info=True)
+            self.log.warning("The %s of job %s could not be pushed to XCom; going on.", key, job_id, exc_info=True)

@@ -37,6 +37,8 @@ class JobInputs:
     extra_form_state: Any
     webhook_url: Any
     resume_job_id: Any
+    labels: Any
+    max_credits: Any
 
     wait_for_completion: bool
     job_timeout: float
@@ -123,6 +125,10 @@ class JobInputs:
         try:
             if _is_literal(self.webhook_url):
                 check.checked_webhook(self.webhook_url, vendor_url=None)
+            if _is_literal(self.labels):
+                check.checked_labels(self.labels)
+            if _is_literal(self.max_credits):
+                check.checked_credits("max_credits", self.max_credits)
             if not _is_literal(self.extra_form_state):
                 return
             extra = check.checked_mapping("extra_form_state", self.extra_form_state)

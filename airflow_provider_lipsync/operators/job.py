@@ -18,13 +18,16 @@ from airflow_provider_lipsync.jobs.wishes import (
     OnAmbiguousSubmit,
     OnChangedInput,
     OnClear,
+    OnNoCredits,
     Wishes,
     checked_if_exists,
 )
+from airflow_provider_lipsync.links import LipsyncPlayerLink
 from airflow_provider_lipsync.operators.buying import BuyingTask
 from airflow_provider_lipsync.operators.inputs import seconds
 from airflow_provider_lipsync.operators.keeping import announce
-from airflow_provider_lipsync.operators.remembering import tell_ledger
+from airflow_provider_lipsync.operators.lineage import LineageTask
+from airflow_provider_lipsync.operators.remembering import tell_success
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, ObjectStoragePath, XComArg
@@ -36,11 +39,11 @@ __all__ = ["COMMON_FIELDS", "JobOperator"]
 
 COMMON_FIELDS = (
     *("resolution", "prompt", "seed", "extra_form_state", "webhook_url", "lipsync_conn_id", "resume_job_id"),
-    *("output_path", "output_options"),
+    *("output_path", "output_options", "labels", "max_credits"),
 )
 
 
-class JobOperator(BuyingTask, BaseOperator):
+class JobOperator(LineageTask, BuyingTask, BaseOperator):
     """What the three operators share: buy one job, hand on its id at once, wait for it, hand on its result.
 
     What a retry or a clear does about the job of an earlier try is told in ``docs/reliability.md``.
@@ -73,7 +76,16 @@ class JobOperator(BuyingTask, BaseOperator):
         same inputs (else fails before anything is paid), ``replace`` buys and puts the video in its place once it is
         whole, ``fail`` refuses.
     :param output_options: given to the storage with the video, e.g. ``{"ServerSideEncryption": "aws:kms"}`` on S3.
+    :param labels: what the bill is to be split by, e.g. ``{"client": "acme", "cost_centre": "{{ params.centre }}"}``:
+        at most 16; they go into the result, the log, the receipt, the asset events and the pages.
+    :param max_credits: credits that this task may spend, all of its tries and clears together; a job that would cost
+        more, or whose cost cannot be known, is refused before anything is sent. None = no limit but the connection's
+        ``max_credits_per_job``. See ``docs/credits.md``.
+    :param on_no_credits: what to do where the account has too few credits (402, nothing is charged): ``fail`` at once,
+        or ``retry`` as ``retries`` and ``retry_delay`` say.
     :raises LipsyncBadInput: a value cannot be sent; nothing was charged.
+    :raises LipsyncOverBudget: it would cost too much; nothing was sent, and it is not retried.
+    :raises LipsyncNoCredits: the account has too few credits; nothing was charged.
     :raises LipsyncMediaUnavailable: a storage does not answer; nothing was charged.
     :raises LipsyncOutputExists: something else stands under ``output_path``.
     :raises LipsyncTransferFailed: the video could not be stored; it is at the vendor, and a retry stores it.
@@ -110,10 +122,13 @@ class JobOperator(BuyingTask, BaseOperator):
         output_path: str | ObjectStoragePath | XComArg | None = None,
         if_exists: IfExists = "reuse",
         output_options: Mapping[str, Any] | XComArg | None = None,
+        labels: Mapping[str, str] | XComArg | None = None,
+        max_credits: int | str | XComArg | None = None,
+        on_no_credits: OnNoCredits = "fail",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.on_success_callback = [tell_ledger, *self.on_success_callback]
+        self.on_success_callback = [tell_success, *self.on_success_callback]
         self.resolution = resolution
         self.prompt = prompt
         self.seed = seed
@@ -131,8 +146,13 @@ class JobOperator(BuyingTask, BaseOperator):
         self.output_path = output_path
         self.if_exists = if_exists
         self.output_options = output_options
+        self.labels = labels
+        self.max_credits = max_credits
+        self.on_no_credits = on_no_credits
         self._wishes()
         self._check_output()
+
+    operator_extra_links = (LipsyncPlayerLink(),)
 
     def execute(self, context: Context) -> LipsyncResult:
         """Find or buy the job and wait for it; see the class."""
@@ -156,7 +176,7 @@ class JobOperator(BuyingTask, BaseOperator):
             held = self._hold(context, Refusals(since=since, count=refusals))
             result = self._bring(context, held)
         except LipsyncError as error:
-            raise self._wait_error(error) from None
+            raise self._failed(error) from None
         finally:
             self._close()
         announce(self.outlets, context, result, log=self.log)
@@ -164,18 +184,18 @@ class JobOperator(BuyingTask, BaseOperator):
 
     def _bring(self, context: Context, held: Held | Receipt) -> LipsyncResult:
         """Hand the id on at once, then return the result."""
+        from airflow_provider_lipsync.jobs.card import CARD_KEY
         from airflow_provider_lipsync.jobs.purchase import Held
 
-        if isinstance(held, Held):
-            self._push_id(context, held.job.id)
-            return self._follow(held)
-        self._push_id(context, held.job_id)
-        return self._take(held)
+        job_id = held.job.id if isinstance(held, Held) else held.job_id
+        self._push(context, "job_id", job_id, job_id)
+        self._push(context, CARD_KEY, dict(self._card(held)), job_id)
+        return self._follow(held) if isinstance(held, Held) else self._take(held)
 
     def _follow(self, held: Held) -> LipsyncResult:
         if not self.wait_for_completion:
             self._handed_on = held.job.id
-            return result_of(held.job)
+            return result_of(held.job, self._told)
         ended = self._first_look_at(held)
         return self._hand_on(ended) if ended else self._wait(held.job.id, held.deadline)
 
@@ -192,6 +212,7 @@ class JobOperator(BuyingTask, BaseOperator):
                 on_clear=self.on_clear,
                 on_ambiguous_submit=self.on_ambiguous_submit,
                 on_changed_input=self.on_changed_input,
+                on_no_credits=self.on_no_credits,
             )
         except ValueError as error:
             raise as_task_error(LipsyncBadInput(str(error)), AirflowFailException) from None

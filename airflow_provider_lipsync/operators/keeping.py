@@ -12,8 +12,9 @@ from airflow_provider_lipsync.api import check
 from airflow_provider_lipsync.api.models import Job
 from airflow_provider_lipsync.api.texts import refuse_key, without_query
 from airflow_provider_lipsync.exceptions import Charged, LipsyncError, LipsyncTransferFailed, Video
-from airflow_provider_lipsync.jobs.outcome import LipsyncResult
+from airflow_provider_lipsync.jobs.outcome import LipsyncKnown, LipsyncResult
 from airflow_provider_lipsync.jobs.wishes import checked_if_exists
+from airflow_provider_lipsync.metrics import count
 from airflow_provider_lipsync.operators.remembering import RememberingTask
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def announce(outlets: Sequence[Any], context: Context, result: LipsyncResult, *,
     events: Any = context.get("outlet_events")
     if events is None or result["sha256"] is None or result["output_uri"] is None:
         return
-    told = {name: result[name] for name in ("job_id", "output_uri", "sha256", "size")}
+    told = {name: result[name] for name in ("job_id", "output_uri", "sha256", "size", "credits_estimated", "labels")}
     for outlet in outlets:
         try:
             if isinstance(outlet, AssetAlias):
@@ -86,6 +87,7 @@ class KeepingTask(RememberingTask):
     _web: Web | None = None
     _keeper: Keeper | None = None
     _marks: Mapping[str, str] | None = None
+    _told: LipsyncKnown | None = None
 
     def execute_complete(
         self,
@@ -96,13 +98,15 @@ class KeepingTask(RememberingTask):
         *,
         marks: Mapping[str, str] | None = None,
         output_path: str | None = None,
+        known: LipsyncKnown | None = None,
     ) -> LipsyncResult:
         """Come back from the trigger; see :meth:`JobTask.execute_complete`.
 
         :param marks: fingerprint of what the job was bought for.
         :param output_path: as it was when the job was bought; a template may render anew.
+        :param known: what the task told of the job when it was bought, likewise.
         """
-        self._marks = marks
+        self._marks, self._told = marks, known
         self.output_path = output_path or self.output_path
         try:
             self._open_files(context)
@@ -110,7 +114,7 @@ class KeepingTask(RememberingTask):
             self._close()
             where = Video.AT_VENDOR if isinstance(event, dict) and event.get("status") == "completed" else Video.NONE
             unusable = LipsyncTransferFailed(error.message, job_id=job_id, charged=Charged.YES, video=where)
-            raise self._wait_error(unusable) from error.__cause__
+            raise self._failed(unusable) from error.__cause__
         result = super().execute_complete(context, event, job_id, deadline)
         announce(self.outlets, context, result, log=self.log)
         return result
@@ -137,16 +141,23 @@ class KeepingTask(RememberingTask):
         folder = self.hook.settings.staging_path
         return None if folder is None or self._key is None else Staging(folder, self._key.name(), log=self.log)
 
+    def _known(self) -> LipsyncKnown | None:
+        return self._told
+
     def _carried(self) -> dict[str, Any]:
-        marks = {} if self._marks is None else {"marks": dict(self._marks)}
-        return marks if self.output_path is None else {**marks, "output_path": str(self.output_path)}
+        carried: dict[str, Any] = {} if self._marks is None else {"marks": dict(self._marks)}
+        if self._told is not None:
+            carried["known"] = dict(self._told)
+        return carried if self.output_path is None else {**carried, "output_path": str(self.output_path)}
 
     def _result_of(self, job: Job) -> LipsyncResult:
         self._unstage()
         if self._keeper is None or not job.output:
             return super()._result_of(job)
-        known = self._ledger.fingerprint_of(job.id) if self._ledger else None
-        return self._keeper.keep(job, known or self._marks)
+        marks = self._ledger.fingerprint_of(job.id) if self._ledger else None
+        result = self._keeper.keep(job, marks or self._marks, self._told)
+        count("completed", conn_id=self.lipsync_conn_id, model=self._model())
+        return result
 
     def _take(self, receipt: Receipt) -> LipsyncResult:
         """Hand on a video that stands already; a job of this very task has so been delivered."""

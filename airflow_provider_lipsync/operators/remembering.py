@@ -17,6 +17,7 @@ from airflow_provider_lipsync.exceptions import (
     LipsyncUnknownJob,
 )
 from airflow_provider_lipsync.jobs.outcome import LipsyncResult, as_wait_error, job_id_of
+from airflow_provider_lipsync.metrics import count
 from airflow_provider_lipsync.operators.base import JobTask
 
 if TYPE_CHECKING:
@@ -24,10 +25,10 @@ if TYPE_CHECKING:
 
     from airflow_provider_lipsync.jobs.ledger import Ledger
 
-__all__ = ["RememberingTask", "tell_ledger"]
+__all__ = ["RememberingTask", "tell_success"]
 
 
-def tell_ledger(context: Context) -> None:
+def tell_success(context: Context) -> None:
     """Run by Airflow after a success: from now on a clear means that a person wants another video.
 
     A callback, not the end of ``execute``: a worker that dies in between has not handed the video on.
@@ -80,14 +81,16 @@ class RememberingTask(JobTask):
 
     def record_delivery(self, context: Context) -> None:
         """Write that the result was handed on, if Airflow has recorded the success; else the job stays to be had."""
-        if self._ledger is None or self._handed_on is None:
+        if self._handed_on is None:
             return
         from airflow_provider_lipsync._airflow import is_recorded_as_success
         from airflow_provider_lipsync.jobs.ledger import State
 
         if is_recorded_as_success(context["ti"]):
-            self._ledger.ended(State.DELIVERED, self._handed_on)
-        else:
+            if self._ledger is not None:
+                self._ledger.ended(State.DELIVERED, self._handed_on)
+            count("delivered", conn_id=self.lipsync_conn_id, model=self._model())
+        elif self._ledger is not None:
             self.log.warning(
                 "Airflow did not record a success, so job %s counts as not delivered: a clear hands it on again.",
                 self._handed_on,

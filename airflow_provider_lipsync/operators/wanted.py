@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_lipsync.api.models import Endpoint, SubmitRequest
+from airflow_provider_lipsync.api.models import Endpoint, Order, Resolution, SubmitRequest
 from airflow_provider_lipsync.exceptions import LipsyncBadInput, LipsyncError
+from airflow_provider_lipsync.jobs.budget import Estimate, estimate_job
 from airflow_provider_lipsync.jobs.fingerprint import fingerprint
 
 if TYPE_CHECKING:
@@ -15,6 +16,13 @@ if TYPE_CHECKING:
     from airflow_provider_lipsync.media.sources import Source
 
 __all__ = ["WantedJob"]
+
+# The media whose lengths the price depends on.
+_LENGTHS = {
+    Endpoint.VIDEO: ("video", "audio"),
+    Endpoint.IMAGE: ("audio",),
+    Endpoint.IMAGE_MULTI: ("left_audio", "right_audio"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +66,27 @@ class WantedJob:
                 )
         unread = {name: before[name] for name in self.sources if name not in known and name in before}
         return self._marks(known) | unread
+
+    def estimate(self) -> Estimate:
+        """Return what it will cost; what cannot be read is unknown, and says why."""
+        from airflow_provider_lipsync.media.lengths import length_of
+
+        lengths: dict[str, float] = {}
+        unknown = []
+        for name in _LENGTHS[self.endpoint]:
+            length = length_of(self.sources[name], web=self.publisher.web, log=self.log)
+            if length.seconds is None:
+                unknown.append(f"{name}: {length.why}")
+            else:
+                lengths[name] = length.seconds
+        form = {**self.values, **self.values["extra_form_state"]}
+        return estimate_job(
+            self.endpoint,
+            lengths,
+            resolution=str(form.get("resolution") or Resolution.P480),
+            order=str(form.get("order") or Order.MEANWHILE),
+            unknown="; ".join(unknown),
+        )
 
     def request(self) -> SubmitRequest:
         """Check the media and return the request, with URLs that the vendor can fetch."""

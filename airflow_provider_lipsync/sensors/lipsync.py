@@ -18,11 +18,14 @@ from airflow_provider_lipsync._airflow import is_mapped
 from airflow_provider_lipsync.api.models import Job
 from airflow_provider_lipsync.exceptions import LipsyncError
 from airflow_provider_lipsync.jobs.outcome import (
+    LipsyncKnown,
     LipsyncResult,
     as_sensor_error,
     job_id_of,
+    known_of,
     timed_out,
 )
+from airflow_provider_lipsync.links import LipsyncPlayerLink
 from airflow_provider_lipsync.operators.base import JobTask
 
 if TYPE_CHECKING:
@@ -51,6 +54,7 @@ class LipsyncJobSensor(JobTask, BaseSensorOperator):
 
     template_fields: Sequence[str] = ("job", "lipsync_conn_id")
     ui_color = "#f6e7f7"
+    operator_extra_links = (LipsyncPlayerLink(),)
 
     _first_poke: float | None = None
 
@@ -107,7 +111,7 @@ class LipsyncJobSensor(JobTask, BaseSensorOperator):
                     raise seen
                 self.log.warning("The job could not be seen: %s. This says nothing about it; looking on.", seen.message)
         except LipsyncError as error:
-            raise self._wait_error(error) from None
+            raise self._failed(error) from None
         return PokeReturnValue(is_done=False)
 
     def _seconds_of_poking(self, context: Context) -> float:
@@ -122,13 +126,16 @@ class LipsyncJobSensor(JobTask, BaseSensorOperator):
             ended = self._first_look(job_id)
             return self._hand_on(ended) if ended else self._wait(job_id, time.time() + self.timeout)
         except LipsyncError as error:
-            raise self._wait_error(error) from None
+            raise self._failed(error) from None
 
     def _wait_seconds(self) -> float:
         return float(self.timeout)
 
     def _look_interval(self) -> float:
         return float(self.poke_interval)
+
+    def _known(self) -> LipsyncKnown:
+        return known_of(self.job)
 
     def _known_job_id(self, context: Context) -> str:
         return job_id_of(self.job, api_key=self.hook.settings.target.api_key)

@@ -18,6 +18,8 @@ from airflow_provider_lipsync.exceptions import (
 )
 from airflow_provider_lipsync.jobs.outcome import LipsyncResult, as_sensor_error, as_task_error, job_id_of
 from airflow_provider_lipsync.jobs.wishes import IfExists, checked_if_exists
+from airflow_provider_lipsync.links import LipsyncPlayerLink
+from airflow_provider_lipsync.metrics import count_failure
 from airflow_provider_lipsync.operators.keeping import announce, open_keeper
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ class LipsyncToObjectStorageOperator(BaseOperator):
 
     template_fields: Sequence[str] = ("job", "output_path", "output_options", "lipsync_conn_id")
     ui_color = "#f6e7f7"
+    operator_extra_links = (LipsyncPlayerLink(),)
 
     def __init__(
         self,
@@ -77,6 +80,7 @@ class LipsyncToObjectStorageOperator(BaseOperator):
             with hook.open_web() as web:
                 result = self._store(context, hook, web)
         except LipsyncError as error:
+            count_failure(error, conn_id=self.lipsync_conn_id)
             raise as_sensor_error(error) from None
         finally:
             hook.close()

@@ -15,6 +15,7 @@ from airflow_provider_lipsync._airflow import (
     airflows_deadline,
     forget_result,
     pull_result,
+    push_link,
     push_result,
     why_not_in_triggerer,
 )
@@ -23,9 +24,18 @@ from airflow_provider_lipsync.api.texts import without_query
 from airflow_provider_lipsync.exceptions import LipsyncError
 from airflow_provider_lipsync.hooks.lipsync import LipsyncHook
 from airflow_provider_lipsync.hooks.settings import read_connection
-from airflow_provider_lipsync.jobs.outcome import LipsyncResult, as_sensor_error, finished, job_id_of, timed_out
+from airflow_provider_lipsync.jobs.outcome import (
+    LipsyncKnown,
+    LipsyncResult,
+    as_sensor_error,
+    finished,
+    job_id_of,
+    known_of,
+    timed_out,
+)
 from airflow_provider_lipsync.jobs.waiting import JobEvent
 from airflow_provider_lipsync.jobs.wording import COMPLETED
+from airflow_provider_lipsync.links import LipsyncPlayerLink, player_url
 from airflow_provider_lipsync.triggers.lipsync import LipsyncJobTrigger
 
 __all__ = ["LipsyncJobEndingTrigger"]
@@ -77,6 +87,7 @@ class LipsyncJobEndingTrigger(LipsyncJobTrigger):
         self.pushes = pushes
         self.skips = skips
         self.retries = retries
+        self._known: LipsyncKnown | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments that make this trigger again."""
@@ -106,6 +117,7 @@ class LipsyncJobEndingTrigger(LipsyncJobTrigger):
             return self._failed(as_sensor_error(error), event)
         if self.pushes:
             await push_result(self.task_instance, dict(result))
+        await push_link(self.task_instance, LipsyncPlayerLink(), player_url(self.task_instance))
         return TaskSuccessEvent()
 
     async def _prepare(self) -> None:
@@ -119,7 +131,9 @@ class LipsyncJobEndingTrigger(LipsyncJobTrigger):
         ends = airflows_deadline(self)
         started = time.time() if ends is None else ends - self.airflows_timeout
         self.deadline = started + self.timeout
-        self.job_id = await self._checked(await self._given())
+        given = await self._given()
+        self._known = known_of(given)
+        self.job_id = await self._checked(given)
         self.log.info("Waiting for job %s in the triggerer.", self.job_id)
 
     async def _given(self) -> Any:
@@ -144,7 +158,7 @@ class LipsyncJobEndingTrigger(LipsyncJobTrigger):
         """
         job = None if event["job"] is None else read_job(event["job_id"], event["job"])
         if job is not None:
-            result = finished(job)
+            result = finished(job, self._known)
             self.log.info(COMPLETED, job.id, without_query(job.output or ""))
             return result
         if event["status"] == "timeout":

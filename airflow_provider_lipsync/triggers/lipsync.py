@@ -7,12 +7,14 @@ from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider_lipsync.api.answers import read_job
 from airflow_provider_lipsync.api.models import Job
 from airflow_provider_lipsync.hooks.lipsync import LipsyncHook
 from airflow_provider_lipsync.jobs.clock import Clock
 from airflow_provider_lipsync.jobs.race import race_seconds
 from airflow_provider_lipsync.jobs.waiting import ONE_ATTEMPT, JobEvent, Waiting
 from airflow_provider_lipsync.jobs.watchers import Watching
+from airflow_provider_lipsync.metrics import note_end
 
 __all__ = ["LipsyncJobTrigger"]
 
@@ -66,7 +68,11 @@ class LipsyncJobTrigger(BaseTrigger):
     async def watched(self) -> JobEvent:
         """Wait for the job, together with all others of this connection, and return the event."""
         async with Watching(self.lipsync_conn_id) as watcher:
-            return await watcher.wait_for(self._waiting(), owner=self)
+            event = await watcher.wait_for(self._waiting(), owner=self)
+        if event["job"] is not None:
+            job = read_job(event["job_id"], event["job"])
+            note_end(job, submitted_at=self.submitted_at, now=Clock().now(), conn_id=self.lipsync_conn_id)
+        return event
 
     async def on_kill(self) -> None:
         """Say that the job cannot be cancelled, and touch nothing.
