@@ -164,6 +164,8 @@ def _is_literal(value: object) -> bool:
         return not any(mark in value for mark in ("{{", "{%", "{#"))
     if isinstance(value, Mapping):
         return all(_is_literal(key) and _is_literal(item) for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return all(map(_is_literal, value))
     return value is None or isinstance(value, bool | int | float)
 
 
