@@ -82,7 +82,7 @@ class Record:
     def spent_with_it(self) -> Spent:
         """Return what was spent up to now: a job that was refused, or only adopted, cost this task nothing."""
         is_free = self.state is State.REFUSED or not self.fingerprint
-        return self.spent if is_free else self.spent.plus(self.cost.credits)
+        return self.spent if is_free else self.spent.plus(self.cost)
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON's types; below 4 KB, without any input in the clear."""

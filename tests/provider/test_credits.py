@@ -221,7 +221,7 @@ def test_no_credits_fail_for_good_and_nothing_was_charged(vendor: Shop) -> None:
 def test_no_credits_are_retried_where_that_was_asked_for(vendor: Shop) -> None:
     vendor.refuses = 402
     tries = Tries(retries=1)
-    with pytest.raises(LipsyncNoCredits, match="charged: no .* a retry submits again") as refused:
+    with pytest.raises(LipsyncNoCredits, match=r"charged: no .* a retry submits again") as refused:
         task_for("https://cdn.invalid/a.mp3", on_no_credits="retry").execute(tries.next())
     assert not isinstance(refused.value, AirflowFailException)
     vendor.refuses = None
