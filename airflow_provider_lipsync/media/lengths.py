@@ -28,6 +28,7 @@ from airflow_provider_lipsync.media.web import Web
 __all__ = ["Length", "length_of"]
 
 _SECONDS = 60.0  # for all of it: slow servers, and files that are made to be slow
+_WHOLE = 4_000_000  # bytes of a file that is read whole, were the budget larger: half a minute of decoding at most
 _LONGEST = 30 * 24 * 3600.0  # seconds: what says that it is longer lies
 _FINEST = 48_000  # samples a second that sound is resampled to for a video; the last one that is begun counts
 _ISO = (".mp4", ".mov", ".m4a")
@@ -58,7 +59,7 @@ def length_of(source: Source, *, web: Web, log: Any, budget: int = 2_000_000) ->
     :param source: what to measure.
     :param web: what fetches http(s) URLs.
     :param log: the task's.
-    :param budget: bytes that may be transferred at most; a file of no more is read whole.
+    :param budget: bytes that may be transferred at most; a file of no more is read whole, up to 4 MB.
     """
     with RangedFile(source, web=web, budget=budget, seconds=_SECONDS) as file:
         length = _length(file, source.kind, budget)
@@ -98,7 +99,7 @@ def _seconds(file: RangedFile, kind: Kind, budget: int) -> float:
     found = sniff(file.at(start, HEAD))
     if found.is_no_media or (found.kinds and not found.kinds & {Kind.AUDIO, Kind.VIDEO}):
         raise UnknownLengthError(f"it is {found.name}")
-    if file.size <= budget:
+    if file.size <= min(budget, _WHOLE):
         return _small_seconds(file, kind, found)
     return _large_seconds(file, kind, found, start)
 
