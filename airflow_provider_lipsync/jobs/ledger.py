@@ -174,6 +174,11 @@ class Ledger:
         last = self._last
         return (last.fingerprint or None) if last is not None and last.job_id == job_id else None
 
+    def cost_of(self, job_id: str) -> Estimate:
+        """Return what a job was estimated at, likewise."""
+        last = self._last
+        return last.cost if last is not None and last.job_id == job_id else Estimate()
+
     def read(self) -> Record | None:
         """Return what is known; None where nothing was ever bought.
 

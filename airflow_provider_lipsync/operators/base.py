@@ -62,8 +62,8 @@ class JobTask(_Task):
         """Return what the job was bought as: jobs of one kind take a similar time. Empty = not known."""
         return ""
 
-    def _known(self) -> LipsyncKnown | None:
-        """Return what is known of the job beyond what the vendor tells; None = nothing."""
+    def _known(self, job_id: str) -> LipsyncKnown | None:
+        """Return what is known of a job beyond what the vendor tells; None = nothing."""
         return None
 
     def _known_job_id(self, context: Context) -> str:
@@ -134,7 +134,7 @@ class JobTask(_Task):
     def _result_of(self, job: Job) -> LipsyncResult:
         from airflow_provider_lipsync.jobs.wording import COMPLETED
 
-        result = finished(job, self._known())
+        result = finished(job, self._known(job.id))
         self.log.info(COMPLETED, job.id, without_query(job.output or ""))
         count("completed", conn_id=self.lipsync_conn_id, model=self._model() or job.model or "")
         return result

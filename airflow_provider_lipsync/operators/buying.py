@@ -111,6 +111,14 @@ class BuyingTask(KeepingTask, JobInputs):
         retries = self.on_no_credits == "retry"
         return (*((LipsyncSubmitUncertain,) * resubmits), *((LipsyncNoCredits,) * retries))
 
+    def _recalled(self, job_id: str) -> LipsyncKnown | None:
+        cost = self._ledger.cost_of(job_id) if self._ledger else None
+        try:
+            labels = check.checked_labels(self.labels)
+        except LipsyncError:  # a template that renders to something else now: the job was bought all the same
+            labels = None
+        return LipsyncKnown(credits_estimated=cost.credits if cost else None, labels=labels)
+
     def _count_purchase(self, held: Held) -> None:
         conn_id, model = self.lipsync_conn_id, self._model()
         count("submitted", conn_id=conn_id, model=model)

@@ -134,7 +134,7 @@ class LipsyncJobSensor(JobTask, BaseSensorOperator):
     def _look_interval(self) -> float:
         return float(self.poke_interval)
 
-    def _known(self) -> LipsyncKnown:
+    def _known(self, job_id: str) -> LipsyncKnown:
         return known_of(self.job)
 
     def _known_job_id(self, context: Context) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, Asset
+from airflow.providers.common.compat.sdk import AirflowFailException, Asset, TaskDeferred
 
 from airflow_provider_lipsync import LipsyncImageMultiOperator, LipsyncImageOperator, LipsyncJobSensor
 from airflow_provider_lipsync.exceptions import (
@@ -336,3 +336,16 @@ def test_a_video_that_stands_has_a_card_too(place: Place, vendor: Shop) -> None:
     card = other["ti"].xcoms[CARD_KEY]
     assert (card["job_id"], card["submitted_at"]) == (bought["job_id"], None)
     assert len(vendor.bodies) == 1
+
+
+def test_credits_and_labels_are_known_where_nobody_carried_them_through_the_deferral(
+    sounds: Sounds, vendor: Shop
+) -> None:
+    task, context = task_for(sounds.speech(12.3), labels={"client": "acme"}), new_context()
+    vendor.status = "processing"
+    with pytest.raises(TaskDeferred) as waiting:
+        task.execute(context)
+    vendor.status = "completed"
+    event = {"status": "completed", "job_id": vendor.jobs[-1], "job": None, "message": ""}
+    result = task.resume_execution(waiting.value.method_name, {"event": event}, context)  # as dag.test() does
+    assert (result["credits_estimated"], result["labels"]) == (26, {"client": "acme"})
