@@ -11,6 +11,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from typing import Any
 
 from airflow_provider_lipsync.media.places import words
@@ -173,7 +174,7 @@ def _as_jpeg(frame: Any) -> bytes:
     import av
 
     codec: Any = av.CodecContext.create("mjpeg", "w")
-    codec.width, codec.height, codec.pix_fmt, codec.time_base = frame.width, frame.height, "yuvj420p", "1/25"
+    codec.width, codec.height, codec.pix_fmt, codec.time_base = frame.width, frame.height, "yuvj420p", Fraction(1, 25)
     frame.pts = 0
     return b"".join(bytes(packet) for packet in [*codec.encode(frame), *codec.encode(None)])
 

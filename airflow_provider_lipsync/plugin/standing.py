@@ -1,6 +1,8 @@
 """What became of a task's job, and what the person who looks should do: from facts to words. Pure.
 
-Money decides the order of the questions: what was charged and not handed on comes before whatever else is true.
+Money decides the order of the questions: what was charged and not handed on comes before whatever else is true. That
+nothing was charged is only said where the ledger says so: XComs of earlier tries are gone, and a folder of records
+(``ledger_path``) is not read here.
 """
 
 from __future__ import annotations
@@ -12,9 +14,10 @@ from enum import StrEnum
 from airflow_provider_lipsync.exceptions import LipsyncJobFailed
 from airflow_provider_lipsync.jobs.ledger import State
 from airflow_provider_lipsync.jobs.wording import moment, uncertain
+from airflow_provider_lipsync.plugin.adopting import adoption_of, fetch_it
 from airflow_provider_lipsync.plugin.task_facts import TaskFacts
 
-__all__ = ["Standing", "ViewState", "bought_job_id", "how_to_adopt", "is_active", "standing_of", "took"]
+__all__ = ["Standing", "ViewState", "how_to_adopt", "is_active", "standing_of", "took"]
 
 # States of a task instance after which Airflow does something by itself.
 _WAITING_FOR_AIRFLOW = (None, "scheduled", "queued")
@@ -69,14 +72,6 @@ def is_active(facts: TaskFacts) -> bool:
     return facts.task_state in _ACTIVE
 
 
-def bought_job_id(facts: TaskFacts) -> str | None:
-    """Return the job of the task's last purchase: the ledger knows best, then what the task told of it."""
-    told = facts.card.job_id if facts.card else facts.job_id
-    if facts.entry is None or facts.entry.state is State.REFUSED:
-        return told
-    return facts.entry.job_id or told
-
-
 def how_to_adopt(facts: TaskFacts) -> str:
     """Return how to get the video of a job that was charged and not handed on; empty where there is none."""
     standing = standing_of(facts, now=0.0)
@@ -114,7 +109,7 @@ def _cleared(facts: TaskFacts, _: float) -> Standing | None:
 
 
 def _submitting(facts: TaskFacts, _: float) -> Standing | None:
-    if facts.entry is None or facts.entry.state is not State.INTENT or bought_job_id(facts) is not None:
+    if facts.entry is None or facts.entry.state is not State.INTENT or facts.bought_job_id is not None:
         return None
     if facts.task_state in ("running", "restarting"):
         return Standing(state=ViewState.WAITING, headline="Being submitted: the answer has not come yet")
@@ -122,7 +117,7 @@ def _submitting(facts: TaskFacts, _: float) -> Standing | None:
 
 
 def _put_off(facts: TaskFacts, _: float) -> Standing | None:
-    if facts.entry is None or facts.entry.state is not State.REFUSED or bought_job_id(facts) is not None:
+    if facts.entry is None or facts.entry.state is not State.REFUSED or facts.bought_job_id is not None:
         return None
     return Standing(
         state=ViewState.WAITING,
@@ -132,20 +127,26 @@ def _put_off(facts: TaskFacts, _: float) -> Standing | None:
     )
 
 
-def _buys_again(facts: TaskFacts, _: float) -> Standing | None:
-    """The job of an earlier try is over, and this try has none yet."""
-    if facts.entry is None or facts.entry.state not in (State.FAILED, State.DELIVERED) or facts.card is not None:
+def _over(facts: TaskFacts, _: float) -> Standing | None:
+    """The job that is known is one of an earlier try, and over."""
+    entry = facts.entry
+    if entry is None or entry.state not in (State.FAILED, State.DELIVERED):
         return None
-    if facts.entry.state is State.FAILED:
-        said = f"The vendor says that job {facts.entry.job_id} failed; the next try buys another"
-        state = ViewState.FAILED if facts.task_state == "up_for_retry" else ViewState.WAITING
-        return Standing(state=state, headline=said)
-    said = f"Job {facts.entry.job_id} was delivered before the task was cleared; what comes now, a clear decides"
-    return Standing(state=ViewState.WAITING, headline=said)
+    if facts.card is not None and facts.card.job_id != entry.job_id:
+        return None
+    if entry.state is State.DELIVERED:
+        said = f"Job {entry.job_id} was delivered before the task was cleared; no other is known yet"
+        return Standing(state=ViewState.WAITING, headline=said)
+    is_between = facts.task_state == "up_for_retry"
+    return Standing(
+        state=ViewState.FAILED if is_between else ViewState.WAITING,
+        headline=f"The vendor says that job {entry.job_id} failed; the next try buys another",
+        next_step=LipsyncJobFailed.default_next if is_between else "",
+    )
 
 
 def _rendering(facts: TaskFacts, now: float) -> Standing | None:
-    job_id = bought_job_id(facts)
+    job_id = facts.bought_job_id
     if job_id is None:
         return None
     if facts.task_state == "up_for_retry":
@@ -175,8 +176,8 @@ def _not_begun(facts: TaskFacts, _: float) -> Standing:
         }
     else:
         said = {
-            "running": "Has begun: nothing was bought yet",
-            "deferred": "Waits before its submit: nothing was bought yet",
+            "running": "Has begun; no job is known yet",
+            "deferred": "Waits; no job is known yet",
             "up_for_retry": "A try ended before it told of a job; another one follows",
         }
     return Standing(state=ViewState.WAITING, headline=said.get(str(facts.task_state), "Has not begun"))
@@ -186,7 +187,7 @@ def _not_begun(facts: TaskFacts, _: float) -> Standing:
 
 
 def _undelivered(facts: TaskFacts, _: float) -> Standing | None:
-    job_id = bought_job_id(facts)
+    job_id = facts.bought_job_id
     if job_id is None or not facts.buys or (facts.result is not None and facts.result.job_id == job_id):
         return None
     if facts.entry is not None:
@@ -197,11 +198,11 @@ def _undelivered(facts: TaskFacts, _: float) -> Standing | None:
         return None
     else:
         headline = f"Job {job_id} was charged, and no video of it is known here"
-    return Standing(state=ViewState.UNDELIVERED, headline=headline, next_step=_adoption(facts, job_id))
+    return Standing(state=ViewState.UNDELIVERED, headline=headline, next_step=adoption_of(facts, job_id))
 
 
 def _uncertain(facts: TaskFacts, _: float = 0.0) -> Standing | None:
-    if facts.entry is None or facts.entry.state is not State.INTENT or bought_job_id(facts) is not None:
+    if facts.entry is None or facts.entry.state is not State.INTENT or facts.bought_job_id is not None:
         return None
     error = uncertain(facts.entry.record)
     return Standing(
@@ -256,19 +257,19 @@ def _refused(facts: TaskFacts, _: float) -> Standing | None:
 def _never_ran(facts: TaskFacts, _: float) -> Standing | None:
     if facts.task_state not in _NEVER_RAN:
         return None
-    return Standing(state=ViewState.NOTHING, headline=f"The task did not run ({facts.task_state}): nothing was bought")
+    return Standing(state=ViewState.NOTHING, headline=f"Ended as {facts.task_state}; no job is known of it")
 
 
 def _delivered(facts: TaskFacts, _: float) -> Standing | None:
     if facts.task_state != "success":
         return None
-    job_id = bought_job_id(facts)
+    job_id = facts.bought_job_id
     if job_id is None:
         return Standing(state=ViewState.NOTHING, headline="Ended in success, and told of no job")
     return Standing(
         state=ViewState.COMPLETED,
         headline=f"Ended in success; what job {job_id} gave is not in its XComs",
-        next_step=f"if a person marked it so: {_fetch_it(job_id)}",
+        next_step=f"if a person marked it so: {fetch_it(job_id)}",
     )
 
 
@@ -278,19 +279,16 @@ def _failed(facts: TaskFacts, _: float) -> Standing:
         return Standing(
             state=ViewState.FAILED, headline=said, next_step="read the task's log; it buys nothing, so clearing is free"
         )
-    if facts.entry is not None:  # delivered once, and gone from the XComs since
-        said = f"Failed after job {facts.entry.job_id} was delivered; nothing else was bought"
-    elif facts.has_store:
-        said = "Failed before anything was bought"
-    else:
-        said = "Failed; no job is known here"
+    delivered = f" after job {facts.entry.job_id} was delivered" if facts.entry is not None else ""
     return Standing(
-        state=ViewState.FAILED, headline=said, next_step="read the task's log, correct it, then clear the task"
+        state=ViewState.FAILED,
+        headline=f"Failed{delivered}; no other job is known of it" if delivered else "Failed; no job is known of it",
+        next_step="read the task's log, correct it, then clear the task",
     )
 
 
 _Question = Callable[[TaskFacts, float], Standing | None]
-_WHILE_ACTIVE: tuple[_Question, ...] = (_cleared, _submitting, _put_off, _buys_again, _rendering, _not_begun)
+_WHILE_ACTIVE: tuple[_Question, ...] = (_cleared, _submitting, _put_off, _over, _rendering, _not_begun)
 _WHEN_ENDED: tuple[_Question, ...] = (
     _undelivered,
     _uncertain,
@@ -307,26 +305,6 @@ def _submitted_at(facts: TaskFacts) -> float | None:
     if facts.card is not None and facts.card.submitted_at is not None:
         return facts.card.submitted_at
     return facts.entry.record.submitted_at if facts.entry else None
-
-
-def _adoption(facts: TaskFacts, job_id: str) -> str:
-    set_it = f'set resume_job_id="{job_id}" on the operator and clear'
-    if facts.entry is None:
-        return (
-            f"{set_it}; or {_fetch_it(job_id)}. A plain clear waits on for it where the connection has a ledger_path; "
-            "where nothing is remembered, it refuses to buy, and asks. (If the task's log says that the vendor failed "
-            "this job, there is nothing to fetch.)"
-        )
-    if facts.entry.state is State.INTENT:
-        return f"{set_it}; or {_fetch_it(job_id)}. A plain clear asks: the ledger could not be told this id"
-    return (
-        f"clear the task: with the same inputs it waits on for this job, and buys nothing; or {set_it}; or "
-        f"{_fetch_it(job_id)}"
-    )
-
-
-def _fetch_it(job_id: str) -> str:
-    return f'fetch it by LipsyncJobSensor(job="{job_id}"), or LipsyncToObjectStorageOperator: both are free'
 
 
 def _wait_for(job_id: str) -> str:

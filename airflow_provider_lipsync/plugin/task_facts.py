@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from airflow_provider_lipsync.jobs.ledger import State
 from airflow_provider_lipsync.media.task_key import TaskKey
 from airflow_provider_lipsync.plugin.values import Card, Entry, Result
 
@@ -53,3 +54,11 @@ class TaskFacts:
     def buys(self) -> bool:
         """Whether the task buys jobs, and does not only wait for them or fetch their videos."""
         return self.operator in BUYING or self.card is not None or self.entry is not None
+
+    @property
+    def bought_job_id(self) -> str | None:
+        """The job of the task's last purchase: the ledger knows best, then what the task told of it."""
+        told = self.card.job_id if self.card else self.job_id
+        if self.entry is None or self.entry.state is State.REFUSED:
+            return told
+        return self.entry.job_id or told

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 
 from airflow_provider_lipsync.media.places import shown
 from airflow_provider_lipsync.media.task_key import TaskKey
-from airflow_provider_lipsync.plugin.standing import ViewState, bought_job_id, is_active, standing_of
+from airflow_provider_lipsync.plugin.standing import ViewState, is_active, standing_of
 from airflow_provider_lipsync.plugin.task_facts import TaskFacts
 
 __all__ = ["View", "credits_of", "player_of", "view_of"]
@@ -62,14 +62,22 @@ def credits_of(facts: Iterable[TaskFacts]) -> dict[str, int]:
         if one.entry is not None:
             known += one.entry.spent
             unknown += one.entry.spent_unknown
-        job_id = bought_job_id(one)
-        if job_id is None or job_id in counted or not one.buys:
+        job_id = one.bought_job_id
+        if job_id is None or job_id in counted or not _paid(one):
             continue
         counted.add(job_id)
         estimate = _credits(one)
         known += estimate or 0
         unknown += estimate is None
     return {"known": known, "unknown_jobs": unknown}
+
+
+def _paid(facts: TaskFacts) -> bool:
+    """Whether the task bought its job. One that took a video which stood there already names a job, too."""
+    if facts.card is not None or facts.entry is not None:
+        return True
+    took_a_stored_one = facts.result is not None and facts.result.video_url is None
+    return facts.buys and not took_a_stored_one
 
 
 def _who(key: TaskKey) -> dict[str, Any]:
@@ -82,7 +90,7 @@ def _address(page: str, parameters: Mapping[str, Any]) -> str:
 
 def _job(facts: TaskFacts, state: ViewState) -> dict[str, Any]:
     card, result, entry = facts.card, facts.result, facts.entry
-    bought = bought_job_id(facts)
+    bought = facts.bought_job_id
     is_of_result = result is not None and state in (ViewState.COMPLETED, ViewState.STORED)
     return {
         "job_id": (result.job_id if result and (is_of_result or bought is None) else bought),
