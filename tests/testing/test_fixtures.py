@@ -60,7 +60,7 @@ TESTS = """
         assert run.results["render"]["labels"] == {"client": "acme"}
 
 
-    @pytest.mark.lipsync(faults=[{"endpoint": "submit", "fault": "status_402"}])
+    @pytest.mark.lipsync(faults=[{"fault": "status", "status": 402}])
     def test_no_credits(lipsync_sandbox, lipsync_run):
         assert lipsync_run("weekly.py").tasks == {"render": "failed", "shout": "upstream_failed"}
         lipsync_sandbox.assert_nothing_submitted()
