@@ -48,7 +48,9 @@ def lipsync_retry_policy(*, buys_again: bool = False) -> RetryPolicy:
     after_failure = RetryAction.RETRY if buys_again else RetryAction.FAIL
     return ExceptionRetryPolicy(
         rules=[
-            RetryRule(exception=LipsyncJobFailed, action=after_failure, retry_delay=_SOON, reason="a new one is charged"),
+            RetryRule(
+                exception=LipsyncJobFailed, action=after_failure, retry_delay=_SOON, reason="a new one is charged"
+            ),
             RetryRule(exception=LipsyncRateLimited, retry_delay=_LATER, reason="the vendor asks to slow down"),
             RetryRule(
                 exception=[LipsyncNoCredits, LipsyncKeyRefused, LipsyncMisconfigured],

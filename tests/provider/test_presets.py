@@ -55,13 +55,13 @@ def test_anything_else_is_airflows_to_say() -> None:
 
 
 def test_a_task_takes_it_and_a_dag_with_it_can_be_stored() -> None:
-    from airflow.serialization.serialized_objects import SerializedDAG
+    from airflow.serialization.serialized_objects import DagSerialization
 
     with DAG("policies") as dag:
         LipsyncImageOperator(
             task_id="render", image="https://h/i.png", audio="https://h/a.mp3", retry_policy=lipsync_retry_policy()
         )
-    assert SerializedDAG.to_dict(dag)
+    assert DagSerialization.to_dict(dag)
 
 
 def test_an_older_airflow_is_told_plainly() -> None:
