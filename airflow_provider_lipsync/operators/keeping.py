@@ -114,7 +114,7 @@ class KeepingTask(RememberingTask):
             self._close()
             where = Video.AT_VENDOR if isinstance(event, dict) and event.get("status") == "completed" else Video.NONE
             unusable = LipsyncTransferFailed(error.message, job_id=job_id, charged=Charged.YES, video=where)
-            raise self._failed(unusable) from error.__cause__
+            raise self._failed(context, unusable) from error.__cause__
         result = super().execute_complete(context, event, job_id, deadline)
         announce(self.outlets, context, result, log=self.log)
         return result

@@ -135,7 +135,6 @@ def path_of(run_id: str, task_id: str = "", map_index: int = -1) -> str:
 def test_a_task_shows_its_job_while_it_renders(airflow: RealAirflow, runs: dict[str, str], page: Page) -> None:
     airflow.wait_for_task("videos", runs["videos"], "at_the_vendor", ["deferred"])
     frame = tab_of(page, airflow, f"{path_of(runs['videos'], 'at_the_vendor')}/lipsync-player")
-    assert "6 s" not in frame.inner_text("main")
     text = frame.inner_text("main")
     job_id = airflow.xcom("videos", runs["videos"], "at_the_vendor", "job_id")
     assert job_id in text
@@ -232,4 +231,5 @@ def test_a_person_watches_rejects_watches_again_and_approves(
     )
     seeds = [one["body"]["formState"]["seed"] for one in sandbox.ledger() if "seed" in one["body"]["formState"]]
     assert [seed for seed in seeds if seed > 10] == [11, 22]
-    assert [key for key in storage.keys() if key.startswith("approve/") and key.endswith(".mp4")]
+    keys = storage.keys()
+    assert [key for key in keys if key.startswith("approve/") and key.endswith(".mp4")]

@@ -13,6 +13,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, Asset, Tas
 from airflow_provider_lipsync import LipsyncImageMultiOperator, LipsyncImageOperator, LipsyncJobSensor
 from airflow_provider_lipsync.exceptions import (
     LipsyncBadInput,
+    LipsyncError,
     LipsyncJobFailed,
     LipsyncMisconfigured,
     LipsyncNoCredits,
@@ -349,3 +350,15 @@ def test_credits_and_labels_are_known_where_nobody_carried_them_through_the_defe
     event = {"status": "completed", "job_id": vendor.jobs[-1], "job": None, "message": ""}
     result = task.resume_execution(waiting.value.method_name, {"event": event}, context)  # as dag.test() does
     assert (result["credits_estimated"], result["labels"]) == (26, {"client": "acme"})
+
+
+@pytest.mark.parametrize("limit", [1, None], ids=["refused before the submit", "failed at the vendor"])
+def test_why_a_try_failed_is_handed_on_for_the_pages(vendor: Shop, sounds: Sounds, limit: int | None) -> None:
+    vendor.status = "failed"
+    context = new_context()
+    with pytest.raises(LipsyncError) as failed:
+        run_task(task_for(sounds.speech(1), max_credits=limit), context)
+    told = context["ti"].xcoms["lipsync_error"]
+    assert told["error"] == type(failed.value).__name__
+    assert (told["message"], told["next_step"]) == (failed.value.message, failed.value.next_step)
+    assert (told["charged"], told["job_id"]) == (("no", None) if limit else ("yes", vendor.jobs[-1]))

@@ -1,4 +1,4 @@
-"""What the pages show: videos that are stored, one that is at the vendor alone, one that failed, one that is refused."""
+"""What the pages show: videos that are stored, one that only the vendor has, one that failed, one that is refused."""
 
 from __future__ import annotations
 
