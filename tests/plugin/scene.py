@@ -164,3 +164,30 @@ def charted(most: int) -> int:
 
     before, jobs._CHARTED = jobs._CHARTED, most
     return before
+
+
+def asks_an_airflow_that_answers_later(dag_id: str) -> list[str]:
+    """Return what comes of each question about access where the answer must be awaited; empty where it is taken."""
+    from types import SimpleNamespace
+    from unittest.mock import patch
+
+    from airflow_provider_lipsync.plugin import insides
+
+    async def later(*_: Any, **__: Any) -> bool:
+        return True
+
+    def answer(question: Any) -> str:
+        try:
+            question()
+        except RuntimeError as error:
+            return str(error)
+        return ""
+
+    with (
+        patch.object(insides, "requires_access_dag", lambda *_: later),
+        patch.object(insides, "get_auth_manager", lambda: SimpleNamespace(is_authorized_dag=later)),
+    ):
+        return [
+            answer(lambda: insides.verify_may_read_xcoms(dag_id, None, None)),
+            answer(lambda: insides.may_read_xcoms({dag_id}, None)),
+        ]
