@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Text, and_, case, cast, exists, func, or_, select
+from sqlalchemy import ColumnElement, Select, Text, and_, case, cast, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from airflow_provider_lipsync.media.task_key import TaskKey
@@ -71,8 +71,19 @@ def key_of(row: Any) -> TaskKey:
 
 
 def _facts_of_some(session: Session, keys: Sequence[TaskKey]) -> dict[TaskKey, TaskFacts]:
-    xcoms, records = _xcoms(session, keys), _records(session, keys)
-    tasks = (
+    tasks = {key_of(row): row for row in session.execute(_tasks(keys))}
+    found = {key: tasks[key] for key in keys if key in tasks}
+    runs = sorted({row.dag_run_id for row in found.values()})
+    xcoms, records = _xcoms(session, runs, list(found)), _records(session, runs, list(found))
+    return {key: _facts(row, xcoms[key], records) for key, row in found.items()}
+
+
+def _tasks(keys: Sequence[TaskKey]) -> Select[Any]:
+    """Return the question for task instances, and for a few more, which are passed over.
+
+    Lists of each column, and not of keys: so each database uses its index, and the question is put together once.
+    """
+    return (
         select(
             *key_columns(TaskInstance),
             TaskInstance.operator,
@@ -80,11 +91,15 @@ def _facts_of_some(session: Session, keys: Sequence[TaskKey]) -> dict[TaskKey, T
             TaskInstance.try_number,
             TaskInstance.end_date,
             DagRun.state.label("run_state"),
+            DagRun.id.label("dag_run_id"),
         )
         .join(DagRun, and_(DagRun.dag_id == TaskInstance.dag_id, DagRun.run_id == TaskInstance.run_id))
-        .where(_named(TaskInstance, keys))
+        .where(
+            TaskInstance.dag_id.in_({key.dag_id for key in keys}),
+            TaskInstance.run_id.in_({key.run_id for key in keys}),
+            *_tasks_and_indexes(TaskInstance, keys),
+        )
     )
-    return {key_of(row): _facts(row, xcoms[key_of(row)], records) for row in session.execute(tasks)}
 
 
 def _facts(task: Any, xcoms: dict[str, object], records: dict[TaskKey, object] | None) -> TaskFacts:
@@ -117,25 +132,30 @@ def _entry(key: TaskKey, records: dict[TaskKey, object] | None) -> tuple[Entry |
         return None, str(error)
 
 
-def _xcoms(session: Session, keys: Sequence[TaskKey]) -> dict[TaskKey, dict[str, object]]:
+def _xcoms(session: Session, runs: Sequence[int], keys: Sequence[TaskKey]) -> dict[TaskKey, dict[str, object]]:
     found: dict[TaskKey, dict[str, object]] = defaultdict(dict)
     wanted = select(*key_columns(XComModel), XComModel.key, bounded(XComModel.value).label("text")).where(
-        _named(XComModel, keys), XComModel.key.in_((CARD, RESULT, JOB_ID))
+        XComModel.dag_run_id.in_(runs), *_tasks_and_indexes(XComModel, keys), XComModel.key.in_((CARD, RESULT, JOB_ID))
     )
     for row in session.execute(wanted):
         found[key_of(row)][row.key] = read_json(row.text)
     return found
 
 
-def _records(session: Session, keys: Sequence[TaskKey]) -> dict[TaskKey, object] | None:
+def _records(session: Session, runs: Sequence[int], keys: Sequence[TaskKey]) -> dict[TaskKey, object] | None:
     """Return what the ledger has; None where this Airflow has no task state store."""
     store = state_store()
     if store is None:
         return None
     wanted = select(*key_columns(store), bounded(store.value).label("text")).where(
-        _named(store, keys), store.key == CARD
+        store.dag_run_id.in_(runs), *_tasks_and_indexes(store, keys), store.key == CARD
     )
     return {key_of(row): read_json(row.text) for row in session.execute(wanted)}
+
+
+def _tasks_and_indexes(table: Any, keys: Iterable[TaskKey]) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    keys = list(keys)
+    return table.task_id.in_({key.task_id for key in keys}), table.map_index.in_({key.map_index for key in keys})
 
 
 def bounded(column: Any) -> ColumnElement[Any]:
@@ -155,24 +175,6 @@ def key_columns(table: Any) -> tuple[Any, ...]:
 def same_task(one: Any, other: Any) -> ColumnElement[bool]:
     """Return the condition that rows of two tables are of one task instance."""
     return and_(*(mine == yours for mine, yours in zip(key_columns(one), key_columns(other), strict=True)))
-
-
-def _named(table: Any, keys: Iterable[TaskKey]) -> ColumnElement[bool]:
-    """Return the condition that a row is of one of these: by task, so that every database uses its index."""
-    indexes: dict[tuple[str, str, str], list[int]] = defaultdict(list)
-    for key in keys:
-        indexes[key.dag_id, key.run_id, key.task_id].append(key.map_index)
-    return or_(
-        *(
-            and_(
-                table.dag_id == dag_id,
-                table.run_id == run_id,
-                table.task_id == task_id,
-                table.map_index.in_(sorted(set(found))),
-            )
-            for (dag_id, run_id, task_id), found in indexes.items()
-        )
-    )
 
 
 def _in_groups(keys: Sequence[TaskKey]) -> Iterator[Sequence[TaskKey]]:

@@ -5,6 +5,7 @@ Airflow documents none of them; the names were read in the core of 3.1, 3.2 and 
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Coroutine
 from typing import Any
 
 from sqlalchemy import select
@@ -23,6 +24,8 @@ __all__ = [
     "state_store",
     "verify_may_read_xcoms",
 ]
+
+_UNKNOWN_ANSWER = "airflow-provider-lipsync does not know how this Airflow authorizes: nothing is shown"
 
 try:
     from airflow import __version__ as AIRFLOW
@@ -48,7 +51,7 @@ def verify_may_read_xcoms(dag_id: str, request: Any, user: BaseUser) -> None:
 
     :raises fastapi.HTTPException: 403, they may not be read by this user.
     """
-    requires_access_dag("GET", DagAccessEntity.XCOM, dag_id)(request, user)
+    _decided(requires_access_dag("GET", DagAccessEntity.XCOM, dag_id)(request, user))
 
 
 def may_read_xcoms(dag_ids: set[str], user: BaseUser) -> set[str]:
@@ -58,8 +61,10 @@ def may_read_xcoms(dag_ids: set[str], user: BaseUser) -> set[str]:
     return {
         dag_id
         for dag_id in dag_ids
-        if manager.is_authorized_dag(
-            method="GET", access_entity=DagAccessEntity.XCOM, details=_details(dag_id, teams), user=user
+        if _decided(
+            manager.is_authorized_dag(
+                method="GET", access_entity=DagAccessEntity.XCOM, details=_details(dag_id, teams), user=user
+            )
         )
     }
 
@@ -93,6 +98,18 @@ def state_store() -> Any:
     except ImportError:
         return None
     return TaskStateStoreModel
+
+
+def _decided(answer: object) -> bool:
+    """Return an answer of Airflow's; one that must be waited for was not given, however true it looks.
+
+    :raises RuntimeError: this Airflow asks in a way that is not known here: nothing may be shown.
+    """
+    if isinstance(answer, Awaitable):
+        if isinstance(answer, Coroutine):
+            answer.close()
+        raise RuntimeError(_UNKNOWN_ANSWER)
+    return bool(answer)
 
 
 def _teams_of(dag_ids: set[str]) -> dict[str, str | None]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -19,7 +19,7 @@ from airflow_provider_lipsync.plugin.facts import facts_of
 from airflow_provider_lipsync.plugin.insides import BaseUser, may_read_xcoms
 from airflow_provider_lipsync.plugin.standing import ViewState, how_to_adopt
 from airflow_provider_lipsync.plugin.task_facts import TaskFacts
-from airflow_provider_lipsync.plugin.values import Card
+from airflow_provider_lipsync.plugin.values import Card, Purchase
 from airflow_provider_lipsync.plugin.view import View, view_of
 
 __all__ = ["DAYS", "Wanted", "jobs_for"]
@@ -28,8 +28,9 @@ DAYS = 30  # that the chart and the list of undelivered jobs look back
 
 _SCANNED = 2000  # jobs that one page looks at, at the most
 _BATCH = 200
-_CHARTED = 20_000  # jobs of the chart
-_LABELS = 100  # that are offered
+_CHARTED = 10_000  # jobs of the chart: it takes some 50 µs each
+_CHOICES = 100  # connections, and labels, that are offered
+_Bought = tuple[datetime, Purchase]
 _MISSED = (ViewState.UNDELIVERED, ViewState.UNCERTAIN)
 
 
@@ -44,10 +45,13 @@ class Wanted:
     conn_id: str = ""
     label: str = ""
 
-    def takes_card(self, card: Card | None) -> bool:
+    @property
+    def is_choosy(self) -> bool:
+        """Whether not all jobs are wanted."""
+        return bool(self.state or self.conn_id or self.label)
+
+    def takes(self, card: Card | Purchase) -> bool:
         """Whether a purchase is wanted, but for its state."""
-        if card is None:
-            return False
         return self.conn_id in ("", card.conn_id) and (not self.label or self.label in _labels_of(card))
 
 
@@ -62,14 +66,16 @@ def jobs_for(
     since = now - timedelta(days=DAYS)
     dags = sorted(may_read_xcoms(rows.dags_with_jobs(session), user))
     found, next_before = _page(session, dags, wanted, limit=limit, before=before, now=now)
-    bought = [one for one in rows.cards(session, dags, since=since, limit=_CHARTED) if one.card is not None]
+    charted = rows.cards(session, dags, since=since, limit=_CHARTED)
+    bought = [(row.pushed_at, row.purchase) for row in charted if row.purchase is not None]
+    whole_since = charted[-1].pushed_at.date() if len(charted) >= _CHARTED else None
     return {
         "jobs": found,
         "undelivered": _undelivered(session, dags, wanted, since=since, now=now) if before is None else [],
-        "per_day": _per_day(bought, wanted, now=now),
+        "per_day": _per_day(bought, wanted, now=now, after=whole_since),
         "choices": _choices(bought),
         "next_before": next_before.timestamp() if next_before else None,
-        "told": _told(len(bought) >= _CHARTED),
+        "told": _told(whole_since),
     }
 
 
@@ -77,30 +83,30 @@ def _page(
     session: Session, dags: Sequence[str], wanted: Wanted, *, limit: int, before: datetime | None, now: datetime
 ) -> tuple[list[View], datetime | None]:
     """Return the newest jobs that are wanted, and where to go on; None = there are no more."""
+    most = _SCANNED if wanted.is_choosy else limit
+    looked_at = rows.cards(session, dags, before=before, limit=most + 1)
     found: list[View] = []
     until = before
-    for _ in range(_SCANNED // _BATCH):
-        batch = rows.cards(session, dags, before=until, limit=_BATCH)
-        for row, view in _views(session, batch, wanted, now=now):
-            if len(found) == limit:
-                return found, until
-            until = row.pushed_at
-            if view is not None:
-                found.append(view)
-        if len(batch) < _BATCH:
-            return found, None
-    return found, until
+    for row, view in _views(session, looked_at[:most], wanted, now=now):
+        if len(found) == limit:
+            return found, until
+        until = row.pushed_at
+        if view is not None:
+            found.append(view)
+    return found, until if len(looked_at) > most else None
 
 
 def _views(
-    session: Session, batch: Sequence[rows.CardRow], wanted: Wanted, *, now: datetime
+    session: Session, looked_at: Sequence[rows.CardRow], wanted: Wanted, *, now: datetime
 ) -> Iterator[tuple[rows.CardRow, View | None]]:
-    """Yield each row with its view, or without one where it is not wanted."""
-    keys = [one.key for one in batch if wanted.takes_card(one.card)]
-    facts = {one.key: one for one in facts_of(session, keys)}
-    for row in batch:
-        view = view_of(facts[row.key], now=now.timestamp()) if row.key in facts else None
-        yield row, view if view is not None and wanted.state in ("", view["state"]) else None
+    """Yield each row with its view, or without one where it is not wanted; a batch at a time, for few may be enough."""
+    for start in range(0, len(looked_at), _BATCH):
+        batch = looked_at[start : start + _BATCH]
+        fitting = [row.key for row in batch if row.card is not None and wanted.takes(row.card)]
+        facts = {one.key: one for one in facts_of(session, fitting)}
+        for row in batch:
+            view = view_of(facts[row.key], now=now.timestamp()) if row.key in facts else None
+            yield row, view if view is not None and wanted.state in ("", view["state"]) else None
 
 
 def _undelivered(
@@ -112,57 +118,52 @@ def _undelivered(
         for one in facts_of(session, keys)
         if _is_missed_by(one, wanted)
     )
-    return [view for view in views if view["state"] in _MISSED]
+    missed = [view for view in views if view["state"] in _MISSED]
+    return sorted(missed, key=lambda view: view["submitted_at"] or 0.0, reverse=True)
 
 
 def _is_missed_by(facts: TaskFacts, wanted: Wanted) -> bool:
     """Whether it belongs into the list; what is known of the ledger alone has neither connection nor labels."""
-    return wanted.takes_card(facts.card) or not (wanted.conn_id or wanted.label)
+    if facts.card is not None:
+        return wanted.takes(facts.card)
+    return not (wanted.conn_id or wanted.label)
 
 
-def _per_day(bought: Sequence[rows.CardRow], wanted: Wanted, *, now: datetime) -> list[dict[str, Any]]:
-    """Return the credits of each of the last days, by UTC, oldest first; a job that two tasks name counts once."""
-    days = {
-        (now - timedelta(days=back)).date().isoformat(): {"credits": 0, "jobs": 0, "unknown": 0}
-        for back in reversed(range(DAYS))
-    }
-    counted = set()
-    for row in bought:
-        if row.card is None or row.card.job_id in counted or not wanted.takes_card(row.card):
-            continue
-        counted.add(row.card.job_id)
-        day = days.get(_day_of(row))
+def _per_day(bought: Sequence[_Bought], wanted: Wanted, *, now: datetime, after: date | None) -> list[dict[str, Any]]:
+    """Return the credits of each of the last days, by UTC, oldest first; a job that two tasks name counts once.
+
+    :param after: a day of which not all jobs are known: it and those before it are left out. None = all are known.
+    """
+    last = [(now - timedelta(days=back)).date() for back in reversed(range(DAYS))]
+    days = {day: {"credits": 0, "jobs": 0, "unknown": 0} for day in last if after is None or day > after}
+    for pushed_at, purchase in {one.job_id: (at, one) for at, one in bought if wanted.takes(one)}.values():
+        at = purchase.submitted_at
+        day = days.get((pushed_at if at is None else datetime.fromtimestamp(at, UTC)).date())
         if day is not None:
             day["jobs"] += 1
-            day["credits"] += row.card.credits_estimated or 0
-            day["unknown"] += row.card.credits_estimated is None
-    return [{"day": day, **sums} for day, sums in days.items()]
+            day["credits"] += purchase.credits_estimated or 0
+            day["unknown"] += purchase.credits_estimated is None
+    return [{"day": day.isoformat(), **sums} for day, sums in days.items()]
 
 
-def _day_of(row: rows.CardRow) -> str:
-    at = row.card.submitted_at if row.card else None
-    return (row.pushed_at if at is None else datetime.fromtimestamp(at, UTC)).date().isoformat()
-
-
-def _choices(bought: Sequence[rows.CardRow]) -> dict[str, list[str]]:
-    cards = [row.card for row in bought if row.card is not None]
-    labels = Counter(label for card in cards for label in _labels_of(card))
+def _choices(bought: Sequence[_Bought]) -> dict[str, list[str]]:
+    labels = Counter(label for _, purchase in bought for label in _labels_of(purchase))
     return {
         "state": [state.value for state in ViewState if state is not ViewState.NOTHING],
-        "conn_id": sorted({card.conn_id for card in cards if card.conn_id}),
-        "label": sorted(label for label, _ in labels.most_common(_LABELS)),
+        "conn_id": sorted({purchase.conn_id for _, purchase in bought if purchase.conn_id})[:_CHOICES],
+        "label": sorted(label for label, _ in labels.most_common(_CHOICES)),
     }
 
 
-def _labels_of(card: Card) -> list[str]:
+def _labels_of(card: Card | Purchase) -> list[str]:
     return [f"{name}={value}" for name, value in card.labels.items()]
 
 
-def _told(is_cut: bool) -> str:
+def _told(after: date | None) -> str:
     said = (
         f"Jobs and credits rest on what each task told of its last purchase (XCom lipsync_job): earlier purchases of a "
         f"task that was cleared, and what was removed from Airflow's database, are not in them. Credits are estimates. "
         f"Undelivered jobs are those of the last {DAYS} days, by Airflow's task state store (3.3 and later), else by "
         "XComs; ledger files under a ledger_path are not searched. You see DAGs whose XComs you may read."
     )
-    return f"{said} Only the newest {_CHARTED} jobs are in the chart." if is_cut else said
+    return said if after is None else f"{said} There are so many jobs that the chart begins after {after.isoformat()}."

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
 from sqlalchemy import ColumnElement, and_, exists, false, or_, select
 from sqlalchemy.orm import Session, aliased
@@ -14,16 +15,17 @@ from airflow_provider_lipsync.media.task_key import TaskKey
 from airflow_provider_lipsync.plugin.facts import bounded, key_columns, key_of, same_task
 from airflow_provider_lipsync.plugin.insides import TaskInstance, XComModel, state_store
 from airflow_provider_lipsync.plugin.task_facts import BUYING, CARD, JOB_ID, RESULT
-from airflow_provider_lipsync.plugin.values import Card, read_card, read_json
+from airflow_provider_lipsync.plugin.values import Card, Purchase, read_card, read_json, read_purchase
 
 __all__ = ["CardRow", "cards", "dags_with_jobs", "perhaps_undelivered"]
 
 _UNDELIVERED = 300  # task instances that are looked at
 _ENDED_ILL = ("failed", "upstream_failed", "skipped", "removed")
+_PRIMARY = (XComModel.dag_run_id, XComModel.task_id, XComModel.map_index, XComModel.key)
 _OPEN = (State.BOUGHT, State.INTENT)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class CardRow:
     """A purchase, as its task told of it.
 
@@ -32,7 +34,17 @@ class CardRow:
 
     key: TaskKey
     pushed_at: datetime
-    card: Card | None
+    text: str | None
+
+    @cached_property
+    def card(self) -> Card | None:
+        """What it told; None where that is no card."""
+        return read_card(read_json(self.text))
+
+    @cached_property
+    def purchase(self) -> Purchase | None:
+        """The little of it that sums and choices are made of; far quicker to read."""
+        return read_purchase(read_json(self.text))
 
 
 def dags_with_jobs(session: Session) -> set[str]:
@@ -48,18 +60,18 @@ def cards(
     session: Session, dags: Sequence[str], *, limit: int, before: datetime | None = None, since: datetime | None = None
 ) -> list[CardRow]:
     """Return the newest purchases of some DAGs, newest first."""
-    wanted = select(
-        *key_columns(XComModel), XComModel.timestamp.label("pushed_at"), bounded(XComModel.value).label("text")
-    ).where(XComModel.key == CARD, XComModel.dag_id.in_(dags))
+    wanted = select(*_PRIMARY).where(XComModel.key == CARD, XComModel.dag_id.in_(dags))
     if before is not None:
         wanted = wanted.where(XComModel.timestamp < before)
     if since is not None:
         wanted = wanted.where(XComModel.timestamp >= since)
-    newest = wanted.order_by(XComModel.timestamp.desc()).limit(limit)
-    return [
-        CardRow(key=key_of(row), pushed_at=row.pushed_at, card=read_card(read_json(row.text)))
-        for row in session.execute(newest)
-    ]
+    newest = wanted.order_by(XComModel.timestamp.desc()).limit(limit).subquery()  # values are read of these alone
+    found = (
+        select(*key_columns(XComModel), XComModel.timestamp.label("pushed_at"), bounded(XComModel.value).label("text"))
+        .join(newest, and_(*(column == newest.c[column.key] for column in _PRIMARY)))
+        .order_by(XComModel.timestamp.desc())
+    )
+    return [CardRow(key=key_of(row), pushed_at=row.pushed_at, text=row.text) for row in session.execute(found)]
 
 
 def perhaps_undelivered(session: Session, dags: Sequence[str], *, since: datetime) -> list[TaskKey]:

@@ -20,12 +20,14 @@ __all__ = [
     "LARGEST",
     "Card",
     "Entry",
+    "Purchase",
     "Result",
     "job_id_in",
     "plain",
     "read_card",
     "read_entry",
     "read_json",
+    "read_purchase",
     "read_result",
 ]
 
@@ -59,6 +61,20 @@ class Card:
     conn_id: str | None = None
     submitted_at: float | None = None
     deadline: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Purchase:
+    """The little of a card that sums and choices are made of.
+
+    :param submitted_at: seconds since the epoch.
+    """
+
+    job_id: str
+    credits_estimated: int | None
+    labels: Mapping[str, str]
+    conn_id: str | None
+    submitted_at: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +149,21 @@ def read_card(value: object) -> Card | None:
         conn_id=plain(found.get("conn_id")),
         submitted_at=_moment(found.get("submitted_at")),
         deadline=_moment(found.get("deadline")),
+    )
+
+
+def read_purchase(value: object) -> Purchase | None:
+    """Return the same, of a card alone; see :class:`Purchase`."""
+    found = _mapping(value)
+    job_id = job_id_in(found.get("job_id"))
+    if job_id is None:
+        return None
+    return Purchase(
+        job_id=job_id,
+        credits_estimated=_count(found.get("credits_estimated")),
+        labels=_texts(found.get("labels")),
+        conn_id=plain(found.get("conn_id")),
+        submitted_at=_moment(found.get("submitted_at")),
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from airflow_provider_lipsync.media.places import shown
+from airflow_provider_lipsync.media.sources import FIELD_KINDS
 from airflow_provider_lipsync.media.task_key import TaskKey
 from airflow_provider_lipsync.plugin.standing import ViewState, is_active, standing_of
 from airflow_provider_lipsync.plugin.task_facts import TaskFacts
@@ -98,8 +99,8 @@ def _job(facts: TaskFacts, state: ViewState) -> dict[str, Any]:
         "resolution": card.resolution if card else None,
         "seconds": card.seconds if card else None,
         "credits_estimated": _credits(facts),
-        "labels": dict((card and card.labels) or (result and result.labels) or {}),
-        "inputs": [{"name": name, "shown": text} for name, text in card.inputs.items()] if card else [],
+        "labels": dict(sorted(((card and card.labels) or (result and result.labels) or {}).items())),
+        "inputs": _inputs(card.inputs) if card else [],
         "seed": card.seed if card else None,
         "conn_id": card.conn_id if card else None,
         "submitted_at": _first(card and card.submitted_at, entry and entry.record.submitted_at),
@@ -109,6 +110,13 @@ def _job(facts: TaskFacts, state: ViewState) -> dict[str, Any]:
         "sha256": result.sha256 if result else None,
         "size": result.size if result else None,
     }
+
+
+def _inputs(inputs: Mapping[str, str]) -> list[dict[str, str]]:
+    """Return the inputs in the API's order: some databases keep an order of their own."""
+    known = list(FIELD_KINDS)
+    names = sorted(inputs, key=lambda name: (known.index(name) if name in known else len(known), name))
+    return [{"name": name, "shown": inputs[name]} for name in names]
 
 
 def _video(facts: TaskFacts) -> dict[str, Any]:

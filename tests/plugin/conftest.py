@@ -6,13 +6,16 @@ import itertools
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from tests.runner.database import metadata_database
 from tests.runner.processes import clean_environment, tail
 from tests.support.objectstore import aws_connection, objectstore
 
@@ -86,15 +89,34 @@ def s3() -> Iterator[tuple[str, Any]]:
 
 
 @pytest.fixture(scope="session")
-def server(s3: tuple[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    home = tmp_path_factory.mktemp("api-server")
+def servers(s3: tuple[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Server]]:
+    """Start a server on a kind of database, once."""
+    with ExitStack() as stack:
+
+        @cache
+        def start(database: str) -> Server:
+            home = tmp_path_factory.mktemp(f"api-server-{database}")
+            url = stack.enter_context(metadata_database(database, home))
+            env = {**_environment(home), **_on(url), "AIRFLOW_CONN_AWS_MINE": aws_connection(s3[0])}
+            return stack.enter_context(_running(home, env))
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def server(servers: Callable[[str], Server]) -> Server:
+    return servers("sqlite")
+
+
+@contextmanager
+def _running(home: Path, env: dict[str, str]) -> Iterator[Server]:
     log = home / "server.log"
     with (
         log.open("w") as errors,
         subprocess.Popen(
             [sys.executable, "-m", "tests.plugin.airflow_server"],
             cwd=ROOT,
-            env=clean_environment(home, {**_environment(home), "AIRFLOW_CONN_AWS_MINE": aws_connection(s3[0])}),
+            env=clean_environment(home, env),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -136,6 +158,15 @@ def new_run(server: Server, dag_id: str = "show", *, state: str = "running") -> 
 def new_task(server: Server, task_id: str = "render", *, dag_id: str = "show", map_index: int = -1) -> Task:
     """Return a task instance of a run of its own."""
     return Task(server, dag_id, new_run(server, dag_id), task_id, map_index)
+
+
+def _on(url: str) -> dict[str, str]:
+    """Return what points Airflow at a database."""
+    at_once = url.replace("+psycopg2", "+asyncpg")
+    is_postgresql = url.startswith("postgresql")
+    return {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url} | (
+        {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": at_once} if is_postgresql else {}
+    )
 
 
 def _environment(home: Path) -> dict[str, str]:

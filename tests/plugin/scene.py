@@ -127,29 +127,67 @@ def memory() -> int:
     return psutil.Process().memory_info().rss
 
 
-def many(dag_id: str, run_ids: list[str], cards: list[dict[str, Any]], at: list[float], **columns: Any) -> None:
-    """Push a card for the same task of many runs, whose states are set; far quicker than one by one."""
+def many(like: dict[str, Any], cards: list[dict[str, Any]], at: list[float]) -> None:
+    """Make a run for each card, whose one task is like one that there is; far quicker than one by one."""
+    import uuid
+
     from airflow.models.dagrun import DagRun
     from airflow.models.taskinstance import TaskInstance
     from airflow.models.xcom import XComModel
     from airflow.utils.session import create_session
-    from sqlalchemy import insert, select, update
+    from sqlalchemy import insert, select
 
+    runs, tasks, xcoms = DagRun.__table__, TaskInstance.__table__, XComModel.__table__
+    names = [f"many__{uuid.uuid4().hex}" for _ in cards]
     with create_session() as session:
-        if columns:
-            session.execute(update(TaskInstance).where(TaskInstance.run_id.in_(run_ids)).values(**columns))
-        ids = dict(session.execute(select(DagRun.run_id, DagRun.id).where(DagRun.dag_id == dag_id)).all())
+        model = (runs.c.dag_id == like["dag_id"]) & (runs.c.run_id == like["run_id"])
+        run_row = dict(session.execute(select(runs).where(model)).mappings().one())
+        task_row = dict(session.execute(select(tasks).where(*_of(tasks.c, like))).mappings().one())
+        del run_row["id"]
+        session.execute(insert(runs), [{**run_row, "run_id": name} for name in names])
+        session.execute(insert(tasks), [{**task_row, "run_id": name, "id": uuid.uuid4()} for name in names])
+        ids = dict(session.execute(select(runs.c.run_id, runs.c.id).where(runs.c.run_id.in_(names[:1]))).all())
+        first = ids[names[0]]
         rows = [
-            {
-                "dag_run_id": ids[run_id],
-                "dag_id": dag_id,
-                "run_id": run_id,
-                "task_id": "render",
-                "map_index": -1,
-                "key": "lipsync_job",
-                "value": card,
-                "timestamp": datetime.fromtimestamp(moment, UTC),
-            }
-            for run_id, card, moment in zip(run_ids, cards, at, strict=True)
+            {**like, "run_id": name, "dag_run_id": first + number, "key": "lipsync_job", "value": card}
+            for number, (name, card) in enumerate(zip(names, cards, strict=True))
         ]
-        session.execute(insert(XComModel), rows)
+        moments = [datetime.fromtimestamp(moment, UTC) for moment in at]
+        session.execute(
+            insert(xcoms), [{**row, "timestamp": moment} for row, moment in zip(rows, moments, strict=True)]
+        )
+
+
+def charted(most: int) -> int:
+    """Let the chart know of so many jobs; return how many it knew of before."""
+    from airflow_provider_lipsync.plugin import jobs
+
+    before, jobs._CHARTED = jobs._CHARTED, most
+    return before
+
+
+def asks_an_airflow_that_answers_later(dag_id: str) -> list[str]:
+    """Return what comes of each question about access where the answer must be awaited; empty where it is taken."""
+    from types import SimpleNamespace
+    from unittest.mock import patch
+
+    from airflow_provider_lipsync.plugin import insides
+
+    async def later(*_: Any, **__: Any) -> bool:
+        return True
+
+    def answer(question: Any) -> str:
+        try:
+            question()
+        except RuntimeError as error:
+            return str(error)
+        return ""
+
+    with (
+        patch.object(insides, "requires_access_dag", lambda *_: later),
+        patch.object(insides, "get_auth_manager", lambda: SimpleNamespace(is_authorized_dag=later)),
+    ):
+        return [
+            answer(lambda: insides.verify_may_read_xcoms(dag_id, None, None)),
+            answer(lambda: insides.may_read_xcoms({dag_id}, None)),
+        ]

@@ -106,6 +106,13 @@ def test_a_token_that_is_none_opens_nothing(server: Server, token: str, hidden: 
         assert client.get("player", params=hidden.key, headers=HTML).status_code == 307
 
 
+def test_an_airflow_that_answers_in_a_way_that_is_not_known_shows_nothing(server: Server) -> None:
+    """An answer that is not awaited yet looks true."""
+    said = server.call("asks_an_airflow_that_answers_later", dag_id="show")
+    assert all("nothing is shown" in one for one in said)
+    assert len(said) == 2
+
+
 # Logging in.
 
 
