@@ -27,7 +27,7 @@ from airflow_provider_lipsync.media.web import Web
 
 __all__ = ["Length", "length_of"]
 
-_SECONDS = 60.0  # for all of it: slow servers, and files that are made to be slow
+_SECONDS = 30.0  # for all of it: slow servers, and files that are made to be slow
 _WHOLE = 4_000_000  # bytes of a file that is read whole, were the budget larger: half a minute of decoding at most
 _LONGEST = 30 * 24 * 3600.0  # seconds: what says that it is longer lies
 _FINEST = 48_000  # samples a second that sound is resampled to for a video; the last one that is begun counts

@@ -27,12 +27,16 @@ __all__ = [
     "flac",
     "id3",
     "live_webm",
+    "long_film",
     "m4a",
     "mp3",
     "ogg",
     "random_seconds",
     "wav",
     "with_cover",
+    "with_data_size",
+    "with_hole",
+    "with_unknown_clusters",
 ]
 
 Odd = Callable[[random.Random], bytes]
@@ -80,23 +84,24 @@ def encoded(
     bit_rate: int | None = None,
     quality: int | None = None,
     seed: int = 0,
+    has_silence: bool = False,
 ) -> bytes:
     """Return a sound in a container."""
+    heard = sound(seconds, rate, channels, seed) * (0 if has_silence else 1)
     with _written(container, muxing or {}) as (output, content):
-        encode_sound(output, codec, seconds, rate, channels, options, bit_rate, quality, seed)()
+        encode_sound(output, codec, heard, rate, channels, options, bit_rate, quality)()
     return content()
 
 
 def encode_sound(
     output: Any,
     codec: str,
-    seconds: float,
+    samples: Any,
     rate: int,
     channels: int,
     options: dict[str, str] | None = None,
     bit_rate: int | None = None,
     quality: int | None = None,
-    seed: int = 0,
 ) -> Callable[[], None]:
     """Add a stream; return what writes it."""
     layout = "mono" if channels == 1 else "stereo"
@@ -108,7 +113,7 @@ def encode_sound(
         stream.codec_context.global_quality = quality * 118  # FF_QP2LAMBDA
 
     def write() -> None:
-        frame = av.AudioFrame.from_ndarray(sound(seconds, rate, channels, seed), format="s16", layout=layout)
+        frame = av.AudioFrame.from_ndarray(samples, format="s16", layout=layout)
         frame.sample_rate, frame.pts, frame.time_base = rate, 0, Fraction(1, rate)
         output.mux(stream.encode(frame))
         output.mux(stream.encode(None))
@@ -209,7 +214,11 @@ def film(
         video.pix_fmt = _PIXELS.get(codec, "yuv420p")
         if is_uneven:
             video.codec_context.time_base = Fraction(1, 1000)
-        write_sound = encode_sound(output, sound_codec, sound_seconds, 48_000, 2) if sound_seconds else lambda: None
+        write_sound = (
+            encode_sound(output, sound_codec, sound(sound_seconds, 48_000, 2), 48_000, 2)
+            if sound_seconds
+            else lambda: None
+        )
         noise = np.random.default_rng(3)
         picture = noise.integers(0, 255, (_SIDE, _SIDE, 3), dtype=np.uint8)
         for number in range(max(1, round(seconds * fps))):
@@ -238,6 +247,15 @@ def live_webm(seconds: float, *, codec: str = "libvpx", sound_seconds: float | N
     )
 
 
+def with_unknown_clusters(content: bytes) -> bytes:
+    """Return a WebM whose clusters do not tell their sizes, as Chrome writes them."""
+    parts = content.split(b"\x1f\x43\xb6\x75")
+    for number, part in enumerate(parts[1:], 1):
+        width = 9 - part[0].bit_length()
+        parts[number] = bytes([0xFF >> (width - 1)]) + b"\xff" * (width - 1) + part[width:]
+    return b"\x1f\x43\xb6\x75".join(parts)
+
+
 def with_cover(content: bytes) -> bytes:
     """Return an M4A with a picture as its cover; its index must stand at its end."""
     picture = io.BytesIO()
@@ -257,6 +275,53 @@ def with_cover(content: bytes) -> bytes:
 def box(name: bytes, inside: bytes) -> bytes:
     """Return a box of an MP4."""
     return struct.pack(">I", len(inside) + 8) + name + inside
+
+
+def with_hole(content: bytes, at: int, size: int, path: Path) -> Path:
+    """Write an MP4 or a WebM with so many bytes of nothing put into it, which take no room on the disk."""
+    if content[4:8] == b"ftyp":
+        filler = struct.pack(">I4sQ", 1, b"free", 16 + size)
+    else:
+        filler = b"\xec\x01" + size.to_bytes(7, "big")
+        segment = content.index(b"\x18\x53\x80\x67") + 4
+        assert content[segment] == 1, "the size of the segment is not of 8 bytes"
+        if content[segment : segment + 8] != b"\x01" + b"\xff" * 7:
+            whole = int.from_bytes(content[segment + 1 : segment + 8], "big") + size + len(filler)
+            content = content[: segment + 1] + whole.to_bytes(7, "big") + content[segment + 8 :]
+    with path.open("wb") as file:
+        file.write(content[:at] + filler)
+        file.seek(size, 1)
+        file.write(content[at:])
+        file.truncate(len(content) + len(filler) + size)
+    return path
+
+
+def long_film(path: Path, frames: int) -> Path:
+    """Write an MP4 of 25 pictures a second and its sound, cut to some bytes each, whose index has megabytes."""
+    picture, tone = film("mp4", 0.04, codec="mpeg4"), m4a(0.5)
+    with av.open(str(path), "w", format="mp4") as output:
+        copies = []
+        for source in (picture, tone):
+            with av.open(io.BytesIO(source)) as opened:
+                stream = opened.streams[0]
+                packet = next(one for one in opened.demux(stream) if one.size)
+                copies.append((output.add_stream_from_template(stream), bytes(packet)[:64]))
+        (video, shown), (audio, heard) = copies
+        for number in range(frames):
+            _mux(output, video, shown, number, Fraction(1, 25), late=number % 2)
+            for half in (0, 1):
+                _mux(output, audio, heard, 2 * number + half, Fraction(1024, 44_100))
+    return path
+
+
+def _mux(output: Any, stream: Any, content: bytes, number: int, length: Fraction, late: int = 0) -> None:
+    packet = av.Packet(content)
+    packet.stream, packet.time_base = stream, Fraction(1, length.denominator)
+    packet.dts = number * length.numerator
+    packet.pts = packet.dts + late
+    packet.duration = length.numerator
+    packet.is_keyframe = number % 10 == 0
+    output.mux(packet)
 
 
 def cut(content: bytes, share: float) -> bytes:
@@ -326,6 +391,10 @@ KINDS: dict[str, tuple[str, Odd]] = {
     "mov": ("video", _film("mov", "libx264", "pcm_s16le")),
     "webm": ("video", _film("webm", "libvpx", "libopus")),
     "webm vp9": ("video", _film("webm", "libvpx-vp9", "libopus")),
+    "webm live, sizes unknown": (
+        "video",
+        lambda c: with_unknown_clusters(live_webm(random_seconds(c, 5), sound_seconds=4, fps=c.choice((10, 25, 30)))),
+    ),
     "webm live": ("video", lambda c: live_webm(random_seconds(c, 5), fps=c.choice((10, 25, 30)))),
     "mkv": ("video", _film("matroska", "libx264", "aac")),
 }

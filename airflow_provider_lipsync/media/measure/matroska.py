@@ -24,7 +24,8 @@ _TRIMMED = ("A_OPUS", "A_VORBIS", "A_PCM", "A_FLAC")  # what a decoder gives of 
 _PACKET = 0.07  # seconds: more than a frame of any other codec of sound
 _LAST = 0.13  # seconds that the last block lasts at most, where nothing tells: the longest packet of Opus
 _TAILS = (256 * 1024, 1024 * 1024)  # bytes at the end in which the last cluster is looked for
-_MOST_ELEMENTS = 100_000
+_MOST_ELEMENTS = 20_000  # next to each other; a cluster has some thousands
+_MOST_MARKS = 20  # that may be the last cluster's, or stand in the media by chance
 _CLUSTER_MARK = _CLUSTER.to_bytes(4, "big")
 
 
@@ -116,11 +117,11 @@ def _last_block_end(file: RangedFile, header: _Header) -> float:
     for reach in _TAILS:
         start = max(0, file.size - reach)
         tail = file.at(start, file.size - start)
-        at = tail.rfind(_CLUSTER_MARK)
-        while at >= 0:
-            if times := _times(file, start + at, header.track):
-                return _end(sorted(times), header)
+        at = len(tail)
+        for _ in range(_MOST_MARKS):
             at = tail.rfind(_CLUSTER_MARK, 0, at)
+            if at >= 0 and (times := _times(file, start + at, header.track)):
+                return _end(sorted(times), header)
     raise UnknownLengthError("its header tells no length, and its last cluster is not found")
 
 
@@ -132,15 +133,11 @@ def _end(times: list[int], header: _Header) -> float:
 
 
 def _times(file: RangedFile, start: int, track: int) -> list[int]:
-    """Return the ticks of a track's blocks from a cluster on; empty where none stands there, or none of the track."""
-    times: list[int] = []
+    """Return the ticks of a track's blocks in a cluster; empty where none stands there, or it has none of the track."""
     try:
-        for cluster in _elements(file, start, file.size):
-            if cluster.name == _CLUSTER:
-                times += _block_times(file, cluster, track)
+        return _block_times(file, next(_elements(file, start, file.size)), track)
     except UnknownLengthError:
-        return times
-    return times
+        return []
 
 
 def _block_times(file: RangedFile, cluster: _Element, track: int) -> list[int]:
