@@ -1,4 +1,4 @@
-"""The page of the metrics, the board and the alert rules speak of the metrics that there are, by the names they have."""
+"""The page of the metrics, the board and the alert rules speak of the metrics that there are, by their names."""
 
 from __future__ import annotations
 
@@ -129,7 +129,9 @@ def test_no_two_panels_lie_on_each_other() -> None:
 
 
 def test_what_is_asked_for_has_the_tags_that_the_metric_has() -> None:
-    tags = {series: set(re.findall(r"`(\w+)`", row[3])) for name, row in told().items() for series in in_prometheus(name)}
+    tags = {
+        series: set(re.findall(r"`(\w+)`", row[3])) for name, row in told().items() for series in in_prometheus(name)
+    }
     found = 0
     for text in expressions():
         for series, selector in re.findall(r"airflow_lipsync_(\w+)(?:\{([^}]*)\})?", text):

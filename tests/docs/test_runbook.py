@@ -119,7 +119,9 @@ AT_SUBMIT: dict[str, Callable[[], object]] = {
         NoAnswer(left=False, reason="ConnectError: name not known"), endpoint=Endpoint.IMAGE, api_key=""
     ),
     "LipsyncMediaUnavailable": lambda: raising(
-        LipsyncMediaUnavailable("audio: s3://media/inputs/2026-01-05.wav could not be read: ReadTimeout. Nothing was sent.")
+        LipsyncMediaUnavailable(
+            "audio: s3://media/inputs/2026-01-05.wav could not be read: ReadTimeout. Nothing was sent."
+        )
     ),
     "LipsyncLedgerUnavailable": unreadable_ledger,
     "LipsyncSubmitUncertain": lost_answer,
