@@ -1,4 +1,4 @@
-"""The page of the metrics, the board and the alert rules speak of the metrics that there are, by the names they have."""
+"""The page of the metrics, the board and the alert rules speak of the metrics that there are, by their names."""
 
 from __future__ import annotations
 
