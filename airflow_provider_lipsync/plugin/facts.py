@@ -14,13 +14,14 @@ from sqlalchemy.orm import Session
 
 from airflow_provider_lipsync.media.task_key import TaskKey
 from airflow_provider_lipsync.plugin.insides import DagRun, TaskInstance, XComModel, state_store
-from airflow_provider_lipsync.plugin.task_facts import CARD, JOB_ID, OURS, RESULT, TaskFacts
+from airflow_provider_lipsync.plugin.task_facts import CARD, FAILURE, JOB_ID, OURS, RESULT, TaskFacts
 from airflow_provider_lipsync.plugin.values import (
     LARGEST,
     Entry,
     job_id_in,
     read_card,
     read_entry,
+    read_failure,
     read_json,
     read_result,
 )
@@ -119,6 +120,7 @@ def _facts(task: Any, xcoms: dict[str, object], records: dict[TaskKey, object] |
         job_id=job_id_in(xcoms.get(JOB_ID)) if is_ours else None,
         entry=entry,
         unread=unread if is_ours else "",
+        failure=read_failure(xcoms.get(FAILURE)) if is_ours else None,
         has_store=records is not None,
     )
 
@@ -135,7 +137,9 @@ def _entry(key: TaskKey, records: dict[TaskKey, object] | None) -> tuple[Entry |
 def _xcoms(session: Session, runs: Sequence[int], keys: Sequence[TaskKey]) -> dict[TaskKey, dict[str, object]]:
     found: dict[TaskKey, dict[str, object]] = defaultdict(dict)
     wanted = select(*key_columns(XComModel), XComModel.key, bounded(XComModel.value).label("text")).where(
-        XComModel.dag_run_id.in_(runs), *_tasks_and_indexes(XComModel, keys), XComModel.key.in_((CARD, RESULT, JOB_ID))
+        XComModel.dag_run_id.in_(runs),
+        *_tasks_and_indexes(XComModel, keys),
+        XComModel.key.in_((CARD, RESULT, JOB_ID, FAILURE)),
     )
     for row in session.execute(wanted):
         found[key_of(row)][row.key] = read_json(row.text)

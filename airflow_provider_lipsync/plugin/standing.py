@@ -8,10 +8,10 @@ nothing was charged is only said where the ledger says so: XComs of earlier trie
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from airflow_provider_lipsync.exceptions import LipsyncJobFailed
+from airflow_provider_lipsync.exceptions import Charged, LipsyncJobFailed
 from airflow_provider_lipsync.jobs.ledger import State
 from airflow_provider_lipsync.jobs.wording import moment, uncertain
 from airflow_provider_lipsync.plugin.adopting import adoption_of, fetch_it
@@ -39,6 +39,10 @@ class ViewState(StrEnum):
     UNDELIVERED = "undelivered"
 
 
+_BADLY = (ViewState.FAILED, ViewState.REFUSED, ViewState.UNCERTAIN, ViewState.UNDELIVERED)
+_MAY_HAVE_FAILED = ("failed", "up_for_retry")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Standing:
     """What is said of a task.
@@ -64,7 +68,8 @@ def standing_of(facts: TaskFacts, *, now: float) -> Standing:
     if facts.unread:
         return _unreadable(facts)
     questions = _WHILE_ACTIVE if is_active(facts) else _WHEN_ENDED
-    return next(answer for question in questions if (answer := question(facts, now)) is not None)
+    found = next(answer for question in questions if (answer := question(facts, now)) is not None)
+    return _in_its_own_words(found, facts)
 
 
 def is_active(facts: TaskFacts) -> bool:
@@ -86,6 +91,15 @@ def took(seconds: float) -> str:
     if whole < 7200:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def _in_its_own_words(standing: Standing, facts: TaskFacts) -> Standing:
+    """Return what is said of a task that did not end well with what its error said, which knows more."""
+    failure = facts.failure
+    if failure is None or standing.state not in _BADLY or facts.task_state not in _MAY_HAVE_FAILED:
+        return standing
+    keeps_step = standing.state in (ViewState.UNDELIVERED, ViewState.UNCERTAIN) or not failure.next_step
+    return replace(standing, error=failure.message, next_step=standing.next_step if keeps_step else failure.next_step)
 
 
 def _unreadable(facts: TaskFacts) -> Standing:
@@ -279,6 +293,8 @@ def _failed(facts: TaskFacts, _: float) -> Standing:
         return Standing(
             state=ViewState.FAILED, headline=said, next_step="read the task's log; it buys nothing, so clearing is free"
         )
+    if facts.failure is not None and facts.failure.charged == Charged.NO:
+        return Standing(state=ViewState.REFUSED, headline="Refused: this try was charged nothing")
     delivered = f" after job {facts.entry.job_id} was delivered" if facts.entry is not None else ""
     return Standing(
         state=ViewState.FAILED,

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 from airflow_provider_lipsync.jobs.ledger import State
 from airflow_provider_lipsync.media.task_key import TaskKey
-from airflow_provider_lipsync.plugin.values import Card, Entry, Result
+from airflow_provider_lipsync.plugin.values import Card, Entry, Failure, Result
 
-__all__ = ["BUYING", "CARD", "JOB_ID", "OURS", "RESULT", "TaskFacts"]
+__all__ = ["BUYING", "CARD", "FAILURE", "JOB_ID", "OURS", "RESULT", "TaskFacts"]
 
 CARD, RESULT, JOB_ID = "lipsync_job", "return_value", "job_id"  # XCom keys; the first is the state store's key, too
+
+FAILURE = "lipsync_error"
 
 BUYING = ("LipsyncVideoOperator", "LipsyncImageOperator", "LipsyncImageMultiOperator")
 OURS = (*BUYING, "LipsyncJobSensor", "LipsyncToObjectStorageOperator")
@@ -29,6 +31,7 @@ class TaskFacts:
     :param job_id: XCom ``job_id``.
     :param entry: what the ledger in Airflow's task state store knows.
     :param unread: why the ledger's record cannot be read; empty where it can, or where there is none.
+    :param failure: why the last try failed; None where it did not, or did not say.
     :param has_store: whether this Airflow has such a store at all.
     """
 
@@ -43,6 +46,7 @@ class TaskFacts:
     job_id: str | None = None
     entry: Entry | None = None
     unread: str = ""
+    failure: Failure | None = None
     has_store: bool = True
 
     @property

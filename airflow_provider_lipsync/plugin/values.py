@@ -20,12 +20,14 @@ __all__ = [
     "LARGEST",
     "Card",
     "Entry",
+    "Failure",
     "Purchase",
     "Result",
     "job_id_in",
     "plain",
     "read_card",
     "read_entry",
+    "read_failure",
     "read_json",
     "read_purchase",
     "read_result",
@@ -61,6 +63,19 @@ class Card:
     conn_id: str | None = None
     submitted_at: float | None = None
     deadline: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """Why the last try failed, in the words of its error.
+
+    :param next_step: what to do.
+    :param charged: ``yes``, ``no`` or ``unknown``, of that try; None = not told.
+    """
+
+    message: str
+    next_step: str = ""
+    charged: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,6 +201,17 @@ def read_result(value: object) -> Result | None:
         execution_time=_number(found.get("execution_time")),
         labels=_texts(found.get("labels")),
     )
+
+
+def read_failure(value: object) -> Failure | None:
+    """Return why a try failed (XCom ``lipsync_error``); None where nobody said so."""
+    found = _mapping(value)
+    message = " ".join(
+        text for name in ("message", "vendor_message") if (text := plain(found.get(name))) is not None and text
+    )
+    if not message:
+        return None
+    return Failure(message=message, next_step=plain(found.get("next_step")) or "", charged=plain(found.get("charged")))
 
 
 def read_entry(value: object) -> Entry:

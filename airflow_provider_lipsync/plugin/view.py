@@ -162,6 +162,7 @@ def _sources(facts: TaskFacts) -> list[str]:
         ("XCom lipsync_job: what was bought", facts.card is not None),
         ("XCom job_id: the job", facts.card is None and facts.job_id is not None),
         ("XCom return_value: the video", facts.result is not None),
+        ("XCom lipsync_error: why the last try failed", facts.failure is not None),
         ("Airflow's task state store: the ledger", facts.entry is not None),
         ("no ledger: this Airflow has no task state store (3.3 and later have one)", not facts.has_store),
     ]

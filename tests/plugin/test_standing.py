@@ -8,6 +8,7 @@ import pytest
 
 from airflow_provider_lipsync.plugin.standing import how_to_adopt, standing_of, took
 from airflow_provider_lipsync.plugin.task_facts import TaskFacts
+from airflow_provider_lipsync.plugin.values import read_failure
 from tests.plugin.facts_support import JOB, OTHER_JOB, SUBMITTED, card, facts, record, result, stored
 
 SENSOR = {"operator": "LipsyncJobSensor"}
@@ -156,3 +157,35 @@ def test_lengths_of_time_are_as_a_person_says_them() -> None:
         "119 min 59 s",
         "2 h 0 min",
     ]
+
+
+TOO_DEAR = {
+    "error": "LipsyncOverBudget",
+    "message": "This job costs some 26 credits.",
+    "vendor_message": "",
+    "charged": "no",
+    "next_step": "raise the limit",
+}
+
+
+def test_a_task_that_failed_says_why_in_the_words_of_its_error() -> None:
+    standing = standing_of(facts("failed", failure=read_failure(TOO_DEAR)), now=0.0)
+    assert (standing.state.value, standing.error) == ("refused", "This job costs some 26 credits.")
+    assert standing.next_step == "raise the limit"
+
+
+def test_a_charged_job_keeps_the_ways_to_its_video_beside_the_words_of_the_error() -> None:
+    failure = read_failure({"message": "The disk is full.", "charged": "yes", "next_step": "mend it"})
+    standing = standing_of(facts("failed", record=record("bought"), failure=failure), now=0.0)
+    assert (standing.state.value, standing.error) == ("undelivered", "The disk is full.")
+    assert "resume_job_id" in standing.next_step
+
+
+def test_the_failure_of_an_earlier_try_is_no_longer_said_of_a_task_that_went_well() -> None:
+    standing = standing_of(facts("success", failure=read_failure(TOO_DEAR)), now=0.0)
+    assert "26 credits" not in standing.error
+
+
+@pytest.mark.parametrize("value", [None, 7, [], {}, {"message": ""}, {"message": 3}])
+def test_what_is_no_failure_of_ours_is_none(value: object) -> None:
+    assert read_failure(value) is None
