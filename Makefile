@@ -4,16 +4,19 @@ PIP_INSTALL = -m pip install --quiet --disable-pip-version-check
 # The fast tests run in this many processes; the schedules and those with a real Airflow, one at a time.
 WORKERS ?= 2
 FAST = -n $(WORKERS) --dist loadfile -m "not airflow and not full" --ignore=tests/reliability --durations=20
+# What knows nothing of Airflow is not run again on an older one.
+SAME_ON_ALL = --ignore=tests/api --ignore=tests/sandbox --ignore=tests/docs --ignore=tests/benchmarks
 READY := .venv/.ready
 
-.PHONY: help demo test test-all test-compat bench lint format clean
+.PHONY: help chromium demo test test-all test-compat bench lint format clean
 .PRECIOUS: .venv-%/.ready
 
 help:
 	@echo "make demo        run the whole way once: text, speech, lip-synced video, published (KEEP=1 leaves the UI up)"
 	@echo "make test        all tests that CI runs, on Airflow 3.3"
-	@echo "make test-all    the long ones too"
-	@echo "make test-compat the fast tests on Airflow 3.1 and 3.2"
+	@echo "make test-all    the long ones too, and Airflow 3.1 and 3.2"
+	@echo "make test-compat the fast tests on Airflow 3.1 and 3.2; test-compat-3.1 on one of them"
+	@echo "make chromium    Debian's chromium, which looks at the pages in the tests (as root; elsewhere install it yourself)"
 	@echo "make bench       the figures of docs and notes, measured on this machine (40 minutes; BENCH_ARGS=\"waiting --rounds 1\")"
 	@echo "make lint        ruff, mypy, pyright"
 
@@ -45,12 +48,16 @@ test: $(READY)
 
 test-all: $(READY)
 	.venv/bin/python -m pytest $(PYTEST_ARGS)
+	$(MAKE) test-compat
 
 test-compat: test-compat-3.1 test-compat-3.2
 
-# Without the schedules: what they drive is the same on every Airflow.
+# Without the schedules, too: what they drive is the same on every Airflow.
 test-compat-%: .venv-%/.ready
-	.venv-$*/bin/python -m pytest $(FAST) $(PYTEST_ARGS)
+	.venv-$*/bin/python -m pytest $(FAST) $(SAME_ON_ALL) $(PYTEST_ARGS)
+
+chromium:
+	@command -v chromium >/dev/null || (apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium)
 
 # BENCH_ARGS: which parts (transfer, waiting, pace; all without), and the options of benchmarks/README.md.
 bench: .venv-bench/.ready

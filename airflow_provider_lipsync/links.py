@@ -1,4 +1,4 @@
-"""The permanent address of a task's page: the player, which the plugin serves. Light: it is imported with the operators."""
+"""The permanent address of a task's page, the player that the plugin serves. Light: imported with the operators."""
 
 from __future__ import annotations
 

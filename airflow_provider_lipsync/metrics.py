@@ -67,7 +67,7 @@ def count(name: str, number: int = 1, *, conn_id: str, model: str = "", **more: 
     :param name: without the prefix, one of :data:`NAMES`.
     :param model: the endpoint, e.g. ``lipsync-image``; empty = not known.
     """
-    _tell("incr", name, number, conn_id, model, more)
+    _tell("incr", name, number, {"conn_id": conn_id, "model": model, **more})
 
 
 def count_failure(error: LipsyncError, *, conn_id: str, model: str = "") -> None:
@@ -83,7 +83,7 @@ def timing(name: str, seconds: float, *, conn_id: str, model: str = "") -> None:
 
     :param seconds: how long it took.
     """
-    _tell("timing", name, timedelta(seconds=seconds), conn_id, model, {})
+    _tell("timing", name, timedelta(seconds=seconds), {"conn_id": conn_id, "model": model})
 
 
 def note_end(job: Job, *, submitted_at: float | None, now: float, conn_id: str) -> None:
@@ -103,16 +103,15 @@ def note_end(job: Job, *, submitted_at: float | None, now: float, conn_id: str) 
 
 def gauge(name: str, value: float, *, conn_id: str) -> None:
     """Tell how many there are now, likewise."""
-    _tell("gauge", name, value, conn_id, "", {})
+    _tell("gauge", name, value, {"conn_id": conn_id})
 
 
-def _tell(how: str, name: str, value: Any, conn_id: str, model: str, more: dict[str, str]) -> None:
+def _tell(how: str, name: str, value: Any, tags: dict[str, str]) -> None:
     if name not in NAMES:
         raise ValueError(f"there is no metric {name!r}")
-    tags = {"conn_id": conn_id, **({"model": model} if model else {}), **more}
     try:
         from airflow.providers.common.compat.sdk import Stats
 
-        getattr(Stats, how)(f"{PREFIX}{name}", value, tags=tags)
-    except Exception:  # noqa: BLE001 - a metric is not worth a paid job
+        getattr(Stats, how)(f"{PREFIX}{name}", value, tags={tag: said for tag, said in tags.items() if said})
+    except Exception:  # a metric is not worth a paid job
         log.debug("The metric %s could not be told.", name, exc_info=True)

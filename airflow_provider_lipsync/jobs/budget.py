@@ -42,11 +42,11 @@ class Spent:
     credits: int = 0
     is_known: bool = True
 
-    def plus(self, credits: int | None) -> Spent:
-        """Return what was spent together with one more purchase; None = its cost is not known."""
-        if credits is None:
+    def plus(self, cost: Estimate) -> Spent:
+        """Return what was spent together with one more purchase."""
+        if cost.credits is None:
             return Spent(credits=self.credits, is_known=False)
-        return Spent(credits=self.credits + credits, is_known=self.is_known)
+        return Spent(credits=self.credits + cost.credits, is_known=self.is_known)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +105,7 @@ def estimate_job(
     """
     try:
         seconds = charged_seconds(endpoint, order=order, **lengths)
-        credits = estimate_credits(seconds, resolution)
+        cost = estimate_credits(seconds, resolution)
     except ValueError as error:  # a resolution or an order of the vendor's that is newer than this release
         return Estimate(why=f"no price is known: {error}")
-    return Estimate(seconds=seconds, credits=credits, why="" if credits is not None else unknown)
+    return Estimate(seconds=seconds, credits=cost, why="" if cost is not None else unknown)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, TypedDict
-
-from airflow_provider_lipsync.jobs.budget import Estimate
-from airflow_provider_lipsync.jobs.purchase import Held
+from typing import TYPE_CHECKING, Any, TypedDict
 
 if TYPE_CHECKING:
+    from airflow_provider_lipsync.exceptions import LipsyncError
+    from airflow_provider_lipsync.jobs.purchase import Held
     from airflow_provider_lipsync.media.receipt import Receipt
 
-__all__ = ["CARD_KEY", "Card", "card_of"]
+__all__ = ["CARD_KEY", "FAILURE_KEY", "Card", "card_of", "tell_failure"]
 
 CARD_KEY = "lipsync_job"
+FAILURE_KEY = "lipsync_error"
 
 _VERSION = 1
 _LONGEST_INPUT = 500  # characters
@@ -57,6 +58,9 @@ def card_of(
 
     :param inputs: the media as a page may show them, by field.
     """
+    from airflow_provider_lipsync.jobs.budget import Estimate
+    from airflow_provider_lipsync.jobs.purchase import Held
+
     if isinstance(found, Held):
         job_id, cost = found.job.id, found.cost
         submitted_at, deadline = found.submitted_at, found.deadline
@@ -79,3 +83,18 @@ def card_of(
         output_path=output_path,
         player_url=player_url,
     )
+
+
+def tell_failure(context: Any, error: LipsyncError) -> None:
+    """Hand on why a try failed: Airflow keeps errors in logs alone, which no page can read."""
+    told = {
+        "error": type(error).__name__,
+        "message": error.message,
+        "vendor_message": error.vendor_message,
+        "job_id": error.job_id,
+        "charged": error.charged.value,
+        "video": error.video.value,
+        "next_step": error.next_step,
+    }
+    with contextlib.suppress(Exception):  # it is raised right after this, and says the same
+        context["ti"].xcom_push(key=FAILURE_KEY, value=told)

@@ -82,7 +82,7 @@ class Record:
     def spent_with_it(self) -> Spent:
         """Return what was spent up to now: a job that was refused, or only adopted, cost this task nothing."""
         is_free = self.state is State.REFUSED or not self.fingerprint
-        return self.spent if is_free else self.spent.plus(self.cost.credits)
+        return self.spent if is_free else self.spent.plus(self.cost)
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON's types; below 4 KB, without any input in the clear."""
@@ -173,6 +173,11 @@ class Ledger:
         """Return what a job was bought for, from what was read or written last; None where that is not known."""
         last = self._last
         return (last.fingerprint or None) if last is not None and last.job_id == job_id else None
+
+    def cost_of(self, job_id: str) -> Estimate:
+        """Return what a job was estimated at, likewise."""
+        last = self._last
+        return last.cost if last is not None and last.job_id == job_id else Estimate()
 
     def read(self) -> Record | None:
         """Return what is known; None where nothing was ever bought.

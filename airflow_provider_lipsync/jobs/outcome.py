@@ -94,8 +94,9 @@ def result_of(job: Job, known: LipsyncKnown | None = None) -> LipsyncResult:
         output_uri=None,
         sha256=None,
         size=None,
+        credits_estimated=known["credits_estimated"],
         execution_time=job.execution_time,
-        **known,
+        labels=known["labels"],
     )
 
 

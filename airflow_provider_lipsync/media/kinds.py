@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from airflow_provider_lipsync.media.kinds_text import text_name
+from airflow_provider_lipsync.media.mp3_frames import mp3_frame
 
 __all__ = ["HEAD", "Kind", "Sniffed", "sniff"]
 
@@ -196,40 +197,20 @@ def _by_packets(head: bytes) -> Sniffed | None:
 
 def _by_frames(head: bytes) -> Sniffed | None:
     """Sound without a container. Two frames in a row are asked for: one mark of 11 bits comes up by chance."""
-    for length_of, found in ((_mp3_frame, _MP3), (_adts_frame, _audio("AAC", "aac", ".aac"))):
+    for length_of, found in ((_mp3_length, _MP3), (_adts_length, _audio("AAC", "aac", ".aac"))):
         first = length_of(head, 0)
         if first and length_of(head, first):
             return found
     return None
 
 
-# ISO/IEC 11172-3 and 13818-3: kbit/s by (whether version 1, layer), for the indexes 1 to 14.
-_KBITS = {
-    (True, 1): tuple(range(32, 449, 32)),
-    (True, 2): (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
-    (True, 3): (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
-    (False, 1): (32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256),
-    (False, 2): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
-    (False, 3): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
-}
-_HERTZ = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}  # by the version's two bits
-
-
-def _mp3_frame(head: bytes, at: int) -> int:
+def _mp3_length(head: bytes, at: int) -> int:
     """Return the length in bytes of the MPEG audio frame that begins there; 0 where none does."""
-    if len(head) < at + 4 or head[at] != 0xFF or head[at + 1] & 0xE0 != 0xE0:
-        return 0
-    version, layer = head[at + 1] >> 3 & 3, 4 - (head[at + 1] >> 1 & 3)
-    kbits, hertz, padding = head[at + 2] >> 4, head[at + 2] >> 2 & 3, head[at + 2] >> 1 & 1
-    if version == 1 or layer == 4 or kbits in (0, 15) or hertz == 3:
-        return 0
-    rate, speed = _KBITS[version == 3, layer][kbits - 1] * 1000, _HERTZ[version][hertz]
-    if layer == 1:
-        return (12 * rate // speed + padding) * 4
-    return (72 if layer == 3 and version != 3 else 144) * rate // speed + padding
+    frame = mp3_frame(head, at)
+    return 0 if frame is None else frame.size
 
 
-def _adts_frame(head: bytes, at: int) -> int:
+def _adts_length(head: bytes, at: int) -> int:
     """Return the length in bytes of the AAC frame that begins there; 0 where none does."""
     if len(head) < at + 6 or head[at] != 0xFF or head[at + 1] & 0xF6 != 0xF0 or head[at + 2] >> 2 & 15 > 12:
         return 0

@@ -105,10 +105,15 @@ class ObjectSource(_Named):
         :raises LipsyncBadInput: it does not exist, may not be read, or is a folder.
         :raises LipsyncMediaUnavailable: the storage cannot be reached now.
         """
+        return self.size_and_identity()[1]
+
+    def size_and_identity(self) -> tuple[int, str]:
+        """Return its size in bytes and its identity; one HEAD for both; raises as :meth:`identity` does."""
         info = self._info()
         marks = [f"{name}={info[name]}" for name in _MARKS if info.get(name)][:1]
         moments = [f"{name}={info[name]}" for name in _MOMENTS if info.get(name)][:1]
-        return " ".join([location(self.path), *(marks or [*moments, f"size={info.get('size')}"])])
+        identity = " ".join([location(self.path), *(marks or [*moments, f"size={info.get('size')}"])])
+        return int(info.get("size") or 0), identity
 
     def look(self) -> Look:
         """Return its size and first bytes.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow_provider_lipsync.api.models import Job
 from airflow_provider_lipsync.api.texts import without_query
 from airflow_provider_lipsync.exceptions import Charged, LipsyncError, LipsyncPollFault
+from airflow_provider_lipsync.jobs.card import tell_failure
 from airflow_provider_lipsync.jobs.outcome import LipsyncKnown, LipsyncResult, finished, timed_out
 from airflow_provider_lipsync.metrics import count, count_failure, note_end
 
@@ -62,8 +63,8 @@ class JobTask(_Task):
         """Return what the job was bought as: jobs of one kind take a similar time. Empty = not known."""
         return ""
 
-    def _known(self) -> LipsyncKnown | None:
-        """Return what is known of the job beyond what the vendor tells; None = nothing."""
+    def _known(self, job_id: str) -> LipsyncKnown | None:
+        """Return what is known of a job beyond what the vendor tells; None = nothing."""
         return None
 
     def _known_job_id(self, context: Context) -> str:
@@ -96,14 +97,16 @@ class JobTask(_Task):
             job_id = job_id or self._known_job_id(context)
             return self._hand_on(_job_in(event, job_id) or self._last_look(job_id, event, deadline))
         except LipsyncError as error:
-            raise self._failed(error) from None
+            raise self._failed(context, error) from None
         finally:
             self._close()
 
-    def _failed(self, error: LipsyncError) -> LipsyncError:
-        """Return what to raise for an error that ends this try, and count it."""
+    def _failed(self, context: Context, error: LipsyncError) -> LipsyncError:
+        """Return what to raise for an error that ends this try; count it, and tell it to whoever looks at the pages."""
         count_failure(error, conn_id=self.lipsync_conn_id, model=self._model())
-        return self._wait_error(error)
+        raised = self._wait_error(error)
+        tell_failure(context, raised)
+        return raised
 
     def _model(self) -> str:
         return self._kind().partition(" ")[0]
@@ -134,7 +137,7 @@ class JobTask(_Task):
     def _result_of(self, job: Job) -> LipsyncResult:
         from airflow_provider_lipsync.jobs.wording import COMPLETED
 
-        result = finished(job, self._known())
+        result = finished(job, self._known(job.id))
         self.log.info(COMPLETED, job.id, without_query(job.output or ""))
         count("completed", conn_id=self.lipsync_conn_id, model=self._model() or job.model or "")
         return result

@@ -108,14 +108,22 @@ class BuyingTask(KeepingTask, JobInputs):
     def _retried(self) -> tuple[type[LipsyncError], ...]:
         """Return what is tried again because the user asked for it."""
         resubmits = self.on_ambiguous_submit == "resubmit"
-        found = (*((LipsyncSubmitUncertain,) * resubmits), *((LipsyncNoCredits,) * (self.on_no_credits == "retry")))
-        return found
+        retries = self.on_no_credits == "retry"
+        return (*((LipsyncSubmitUncertain,) * resubmits), *((LipsyncNoCredits,) * retries))
+
+    def _recalled(self, job_id: str) -> LipsyncKnown | None:
+        cost = self._ledger.cost_of(job_id) if self._ledger else None
+        try:
+            labels = check.checked_labels(self.labels)
+        except LipsyncError:  # a template that renders to something else now: the job was bought all the same
+            labels = None
+        return LipsyncKnown(credits_estimated=cost.credits if cost else None, labels=labels)
 
     def _count_purchase(self, held: Held) -> None:
-        tags = {"conn_id": self.lipsync_conn_id, "model": self._model()}
-        count("submitted", **tags)
+        conn_id, model = self.lipsync_conn_id, self._model()
+        count("submitted", conn_id=conn_id, model=model)
         if held.cost.credits is not None:
-            count("credits_estimated", held.cost.credits, **tags)
+            count("credits_estimated", held.cost.credits, conn_id=conn_id, model=model)
 
     def _put_off(self, error: LipsyncRateLimited, refusals: Refusals) -> LipsyncRateLimited:
         """Free the worker until the vendor may take a submit; return what to raise where that cannot be."""
@@ -181,7 +189,8 @@ class BuyingTask(KeepingTask, JobInputs):
         from airflow_provider_lipsync.media.places import shown
 
         asked = self._asked
-        assert asked is not None and self._key is not None
+        assert asked is not None
+        assert self._key is not None
         form = {**asked.values, **asked.values["extra_form_state"]}
         resolution, seed = form.get("resolution"), form.get("seed")
         return card_of(

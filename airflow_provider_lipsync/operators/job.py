@@ -176,7 +176,7 @@ class JobOperator(LineageTask, BuyingTask, BaseOperator):
             held = self._hold(context, Refusals(since=since, count=refusals))
             result = self._bring(context, held)
         except LipsyncError as error:
-            raise self._failed(error) from None
+            raise self._failed(context, error) from None
         finally:
             self._close()
         announce(self.outlets, context, result, log=self.log)

@@ -114,7 +114,7 @@ class KeepingTask(RememberingTask):
             self._close()
             where = Video.AT_VENDOR if isinstance(event, dict) and event.get("status") == "completed" else Video.NONE
             unusable = LipsyncTransferFailed(error.message, job_id=job_id, charged=Charged.YES, video=where)
-            raise self._failed(unusable) from error.__cause__
+            raise self._failed(context, unusable) from error.__cause__
         result = super().execute_complete(context, event, job_id, deadline)
         announce(self.outlets, context, result, log=self.log)
         return result
@@ -141,8 +141,12 @@ class KeepingTask(RememberingTask):
         folder = self.hook.settings.staging_path
         return None if folder is None or self._key is None else Staging(folder, self._key.name(), log=self.log)
 
-    def _known(self) -> LipsyncKnown | None:
-        return self._told
+    def _known(self, job_id: str) -> LipsyncKnown | None:
+        return self._told or self._recalled(job_id)
+
+    def _recalled(self, job_id: str) -> LipsyncKnown | None:
+        """Return what is known of the job where nobody carried it through the deferral, as in ``dag.test()``."""
+        raise NotImplementedError
 
     def _carried(self) -> dict[str, Any]:
         carried: dict[str, Any] = {} if self._marks is None else {"marks": dict(self._marks)}
@@ -155,7 +159,7 @@ class KeepingTask(RememberingTask):
         if self._keeper is None or not job.output:
             return super()._result_of(job)
         marks = self._ledger.fingerprint_of(job.id) if self._ledger else None
-        result = self._keeper.keep(job, marks or self._marks, self._told)
+        result = self._keeper.keep(job, marks or self._marks, self._known(job.id))
         count("completed", conn_id=self.lipsync_conn_id, model=self._model())
         return result
 

@@ -9,7 +9,7 @@ __all__ = ["LipsyncJobRunFacet"]
 
 
 @attrs.define
-class LipsyncJobRunFacet(RunFacet):  # type: ignore[misc]
+class LipsyncJobRunFacet(RunFacet):
     """The job behind a run.
 
     :param jobId: the vendor's.

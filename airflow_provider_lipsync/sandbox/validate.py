@@ -82,9 +82,10 @@ class Submit:
     """A submit that was found valid.
 
     :param endpoint: which of the three.
-    :param media: URL of each medium to fetch, by the name of its field.
+    :param media: URL of each medium to fetch, by the name of its field; the mask among them, where there is one.
     :param resolution: lines of the video, the default filled in.
     :param order: who speaks when, the default filled in.
+    :param seed: what varies the look of the video; None = none was given.
     :param webhook: where to POST the finished job; None = nowhere.
     :param warnings: what was accepted though the vendor's page does not state it.
     """
@@ -93,6 +94,7 @@ class Submit:
     media: Mapping[str, str]
     resolution: Resolution = Resolution.P480
     order: Order = Order.MEANWHILE
+    seed: int | None = None
     webhook: str | None = None
     warnings: tuple[str, ...] = ()
 
@@ -114,12 +116,13 @@ def validate_body(endpoint: Endpoint, body: object) -> Submit:
     fields = _FIELDS[endpoint]
     for name, field in fields.items():
         _verify_field(name, field, form_state)
-    media = {name: form_state[name] for name, field in fields.items() if field.required}
+    media = {name: form_state[name] for name, field in fields.items() if field.kind is _Kind.URL and name in form_state}
     return Submit(
         endpoint=endpoint,
         media=media,
         resolution=Resolution(form_state.get("resolution", Resolution.P480)),
         order=Order(form_state.get("order", Order.MEANWHILE)) if "order" in fields else Order.MEANWHILE,
+        seed=form_state.get("seed"),
         webhook=body.get("webhook"),
         warnings=(*_unknown_names(endpoint, body, form_state), *_inferred(endpoint, form_state)),
     )

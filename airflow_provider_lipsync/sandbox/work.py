@@ -139,6 +139,7 @@ class Workshop:
             "media": {name: str(path) for name, path in files.items()},
             "resolution": record.submit.resolution,
             "order": record.submit.order,
+            "seed": record.submit.seed,
             "output": str(video),
         }
         record.charge(await self._studio.render(plan))

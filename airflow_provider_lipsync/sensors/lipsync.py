@@ -111,7 +111,7 @@ class LipsyncJobSensor(JobTask, BaseSensorOperator):
                     raise seen
                 self.log.warning("The job could not be seen: %s. This says nothing about it; looking on.", seen.message)
         except LipsyncError as error:
-            raise self._failed(error) from None
+            raise self._failed(context, error) from None
         return PokeReturnValue(is_done=False)
 
     def _seconds_of_poking(self, context: Context) -> float:
@@ -126,7 +126,7 @@ class LipsyncJobSensor(JobTask, BaseSensorOperator):
             ended = self._first_look(job_id)
             return self._hand_on(ended) if ended else self._wait(job_id, time.time() + self.timeout)
         except LipsyncError as error:
-            raise self._failed(error) from None
+            raise self._failed(context, error) from None
 
     def _wait_seconds(self) -> float:
         return float(self.timeout)
@@ -134,7 +134,7 @@ class LipsyncJobSensor(JobTask, BaseSensorOperator):
     def _look_interval(self) -> float:
         return float(self.poke_interval)
 
-    def _known(self) -> LipsyncKnown:
+    def _known(self, job_id: str) -> LipsyncKnown:
         return known_of(self.job)
 
     def _known_job_id(self, context: Context) -> str:

@@ -16,6 +16,7 @@ from airflow_provider_lipsync.exceptions import (
     LipsyncTransferFailed,
     LipsyncUnknownJob,
 )
+from airflow_provider_lipsync.jobs.card import tell_failure
 from airflow_provider_lipsync.jobs.outcome import LipsyncResult, as_sensor_error, as_task_error, job_id_of
 from airflow_provider_lipsync.jobs.wishes import IfExists, checked_if_exists
 from airflow_provider_lipsync.links import LipsyncPlayerLink
@@ -81,7 +82,9 @@ class LipsyncToObjectStorageOperator(BaseOperator):
                 result = self._store(context, hook, web)
         except LipsyncError as error:
             count_failure(error, conn_id=self.lipsync_conn_id)
-            raise as_sensor_error(error) from None
+            raised = as_sensor_error(error)
+            tell_failure(context, raised)
+            raise raised from None
         finally:
             hook.close()
         announce(self.outlets, context, result, log=self.log)

@@ -88,6 +88,7 @@ def _environment(home: Path, storage: Storage, sandbox: SandboxServer) -> dict[s
         "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "example_dags"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW_CONN_LIPSYNC_DEFAULT": json.dumps(lipsync),
+        "AIRFLOW_CONN_LIPSYNC_SANDBOX": json.dumps(lipsync),
         "AIRFLOW_CONN_AWS_DEFAULT": storage.connection,
         "AIRFLOW_VAR_LIPSYNC_STORAGE": storage.root,
         "AIRFLOW_VAR_LIPSYNC_PORTRAIT": storage.put("portrait.png", _sample(sandbox, "portrait.png")),

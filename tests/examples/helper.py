@@ -12,38 +12,21 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from airflow_provider_lipsync.testing.dag_process import load_bag, prepare_database, run_dag
+
 EXAMPLES = Path(__file__).resolve().parents[2] / "example_dags"
 
 
 def main() -> None:
-    from airflow_provider_lipsync.jobs import race
-
-    race.FIRST_LOOK_SECONDS = 0.5  # no scheduler, no race of the scheduler's
     answers = os.fdopen(os.dup(1), "w")  # Airflow logs to stdout: that goes with stderr now
     os.dup2(2, 1)
-    bag = _bag()
+    prepare_database()
+    bag = load_bag(EXAMPLES)
     for line in sys.stdin:
         request = json.loads(line)
         answer = _run(bag, **request) if request else _describe(bag)
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
-
-
-def _bag() -> Any:
-    from airflow.dag_processing.bundles.manager import DagBundlesManager
-    from airflow.utils.db import initdb
-
-    try:
-        from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
-    except ImportError:  # Airflow 3.1
-        from airflow.models.dagbag import DagBag, sync_bag_to_db
-
-    initdb()
-    DagBundlesManager().sync_bundles_to_db()
-    sys.path.append(str(EXAMPLES))  # as the DAG processor and the workers do it
-    bag = DagBag(dag_folder=EXAMPLES, bundle_path=EXAMPLES)
-    sync_bag_to_db(bag, "dags-folder", None)
-    return bag
 
 
 def _describe(bag: Any) -> dict[str, Any]:
@@ -77,9 +60,8 @@ def _first_runs(dag_id: str) -> list[tuple[str, str]]:
 
 
 def _run(bag: Any, dag_id: str, conf: dict[str, Any]) -> dict[str, Any]:
-    run = bag.dags[dag_id].test(run_conf=conf)
-    states = {f"{ti.task_id}[{ti.map_index}]": str(ti.state) for ti in run.get_task_instances()}
-    return {"state": str(run.state), "tasks": states, "events": _asset_events(run.run_id)}
+    ran = run_dag(bag.dags[dag_id], conf)
+    return {"state": ran["state"], "tasks": ran["tasks"], "events": _asset_events(ran["run_id"])}
 
 
 def _asset_events(run_id: str) -> list[dict[str, Any]]:

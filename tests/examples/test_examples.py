@@ -19,6 +19,8 @@ from tests.examples.conftest import ROOT, STAGING
 pytestmark = pytest.mark.airflow
 
 ALL_DAGS = {
+    "approve": "approve.py",
+    "canary": "canary.py",
     "dialogue": "dialogue.py",
     "dubbing": "dubbing.py",
     "greetings": "greetings.py",
@@ -89,6 +91,7 @@ def test_unpausing_one_buys_nothing_at_once_on_whatever_day(examples):
     first_runs = examples.describe()["first_runs"]
     assert set(first_runs) == set(ALL_DAGS)
     assert first_runs["weekly_video"]
+    assert first_runs["canary"]
     late = [(dag_id, now, due) for dag_id, found in first_runs.items() for now, due in found if due < now]
     assert not late
 
@@ -167,6 +170,22 @@ def test_submit_and_wait_for_many(run):
     assert ran.state == "success"
     assert list(ran.published) == [f"submit_and_wait_many/TIME/{number}.mp4" for number in range(3)]
     assert len(ran.charges) == 3
+
+
+def test_the_canary_spends_nothing_unless_it_is_told_to(run):
+    ran = run("canary")
+    assert ran.state == "success"
+    assert ran.states("connection") == ["success"]
+    assert (ran.states("on_the_sandbox"), ran.states("for_real")) == (["success"], ["skipped"])
+    assert [key.rpartition("/")[2] for key in ran.published] == ["sandbox.mp4"]
+
+
+def test_the_canary_buys_one_job_of_five_seconds_if_it_is_told_to(run):
+    ran = run("canary", spend_credits=True)
+    assert ran.state == "success"
+    assert sorted(key.rpartition("/")[2] for key in ran.published) == ["real.mp4", "sandbox.mp4"]
+    assert [charge["credits_charged"] for charge in ran.charges] == [10, 10]
+    assert {receipt.credits_estimated for receipt in ran.receipts.values()} == {10}
 
 
 def test_the_speech_of_a_voice_that_does_not_exist_is_refused(monkeypatch: pytest.MonkeyPatch):

@@ -74,7 +74,7 @@ def test_an_unknown_cost_is_refused_where_there_is_a_limit() -> None:
 
 
 def test_an_unknown_purchase_of_an_earlier_try_is_refused_where_there_is_a_limit() -> None:
-    spent = Spent(credits=20).plus(None)
+    spent = Spent(credits=20).plus(UNKNOWN)
     assert spent == Spent(credits=20, is_known=False)
     with pytest.raises(LipsyncOverBudget, match="cannot be counted"):
         Budget(of_operator=1000).verify(KNOWN, spent)

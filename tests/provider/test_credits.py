@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, Asset
+from airflow.providers.common.compat.sdk import AirflowFailException, Asset, TaskDeferred
 
 from airflow_provider_lipsync import LipsyncImageMultiOperator, LipsyncImageOperator, LipsyncJobSensor
 from airflow_provider_lipsync.exceptions import (
     LipsyncBadInput,
+    LipsyncError,
     LipsyncJobFailed,
     LipsyncMisconfigured,
     LipsyncNoCredits,
@@ -221,7 +222,7 @@ def test_no_credits_fail_for_good_and_nothing_was_charged(vendor: Shop) -> None:
 def test_no_credits_are_retried_where_that_was_asked_for(vendor: Shop) -> None:
     vendor.refuses = 402
     tries = Tries(retries=1)
-    with pytest.raises(LipsyncNoCredits, match="charged: no .* a retry submits again") as refused:
+    with pytest.raises(LipsyncNoCredits, match=r"charged: no .* a retry submits again") as refused:
         task_for("https://cdn.invalid/a.mp3", on_no_credits="retry").execute(tries.next())
     assert not isinstance(refused.value, AirflowFailException)
     vendor.refuses = None
@@ -336,3 +337,28 @@ def test_a_video_that_stands_has_a_card_too(place: Place, vendor: Shop) -> None:
     card = other["ti"].xcoms[CARD_KEY]
     assert (card["job_id"], card["submitted_at"]) == (bought["job_id"], None)
     assert len(vendor.bodies) == 1
+
+
+def test_credits_and_labels_are_known_where_nobody_carried_them_through_the_deferral(
+    sounds: Sounds, vendor: Shop
+) -> None:
+    task, context = task_for(sounds.speech(12.3), labels={"client": "acme"}), new_context()
+    vendor.status = "processing"
+    with pytest.raises(TaskDeferred) as waiting:
+        task.execute(context)
+    vendor.status = "completed"
+    event = {"status": "completed", "job_id": vendor.jobs[-1], "job": None, "message": ""}
+    result = task.resume_execution(waiting.value.method_name, {"event": event}, context)  # as dag.test() does
+    assert (result["credits_estimated"], result["labels"]) == (26, {"client": "acme"})
+
+
+@pytest.mark.parametrize("limit", [1, None], ids=["refused before the submit", "failed at the vendor"])
+def test_why_a_try_failed_is_handed_on_for_the_pages(vendor: Shop, sounds: Sounds, limit: int | None) -> None:
+    vendor.status = "failed"
+    context = new_context()
+    with pytest.raises(LipsyncError) as failed:
+        run_task(task_for(sounds.speech(1), max_credits=limit), context)
+    told = context["ti"].xcoms["lipsync_error"]
+    assert told["error"] == type(failed.value).__name__
+    assert (told["message"], told["next_step"]) == (failed.value.message, failed.value.next_step)
+    assert (told["charged"], told["job_id"]) == (("no", None) if limit else ("yes", vendor.jobs[-1]))

@@ -598,7 +598,8 @@ def test_asset_events_tell_what_was_stored(vendor: Shop, place: Place) -> None:
             context = Tries().next() if place.content() is None else another_run()
             context["outlet_events"] = events = OutletEventAccessors()
             result = run_task(task_for(place, outlets=[asset, alias]), context)
-        told = {name: result[name] for name in ("job_id", "output_uri", "sha256", "size")}
+        names = ("job_id", "output_uri", "sha256", "size", "credits_estimated", "labels")
+        told = {name: result[name] for name in names}
         assert events[asset].extra == told
         (event,) = events[alias].asset_alias_events
         assert (event.dest_asset_key.uri, event.extra) == (result["output_uri"], told)

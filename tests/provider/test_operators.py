@@ -26,6 +26,7 @@ from airflow_provider_lipsync.exceptions import (
     LipsyncTooLarge,
     LipsyncUnknownJob,
 )
+from airflow_provider_lipsync.jobs.card import CARD_KEY
 from tests.provider.conftest import Tell
 from tests.support.scripted import Step, answer, drop, json_answer
 from tests.support.tasks import new_context, run_task
@@ -59,7 +60,8 @@ def test_a_job_is_bought_once_waited_for_and_handed_on(tell: Tell, deferrable: b
         "video_url": "https://vendor.example/result.mp4?sig=1",
         "execution_time": 12345,
     }
-    assert context["ti"].xcoms == {"job_id": JOB_ID}
+    assert list(context["ti"].xcoms) == ["job_id", CARD_KEY]
+    assert (context["ti"].xcoms["job_id"], context["ti"].xcoms[CARD_KEY]["job_id"]) == (JOB_ID, JOB_ID)
     assert (posts(server), len(server.requests)) == (1, 4)
 
 
@@ -495,6 +497,8 @@ def test_every_value_that_is_sent_is_templated(operator: Any) -> None:
         "resume_job_id",
         "output_path",
         "output_options",
+        "labels",
+        "max_credits",
     }
     wanted |= {"order"} if "order" in request.__dataclass_fields__ else set()
     assert set(operator.template_fields) == wanted

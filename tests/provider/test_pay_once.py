@@ -83,7 +83,7 @@ def test_a_try_that_died_is_followed_by_one_that_waits_for_its_job(
     die_before_waiting(tries.next())
     context = tries.next(cleared=cleared)
     assert run_task(render(deferrable=deferrable), context)["job_id"] == JOB_ID
-    assert context["ti"].xcoms == {"job_id": JOB_ID}
+    assert context["ti"].xcoms["job_id"] == JOB_ID
     assert posts(server) == 1
     assert f"Re-attaching to job {JOB_ID}, which an earlier try bought at 20" in capfd.readouterr().out
 

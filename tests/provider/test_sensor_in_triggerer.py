@@ -323,6 +323,9 @@ def end(
     return event, trigger
 
 
+LINK = "_link_LipsyncPlayerLink"
+
+
 @from_33
 def test_a_completed_job_is_handed_on_as_the_deferred_sensor_does(
     tell: Tell, supervisor: Supervisor, capfd: pytest.CaptureFixture[str]
@@ -334,7 +337,9 @@ def test_a_completed_job_is_handed_on_as_the_deferred_sensor_does(
     assert event.xcoms is None  # Airflow would encode them twice
     assert f"Job {JOB_ID} is completed. For a time its video is at https://vendor.example/result.mp4." in said
     tell(processing(), processing(), completed())
-    assert supervisor.xcoms == {("wait", -1, "return_value"): run_task(wait(in_triggerer=False), new_context())}
+    result = run_task(wait(in_triggerer=False), new_context())
+    link = "/lipsync/player?dag_id=show&run_id=run&task_id=wait"
+    assert supervisor.xcoms == {("wait", -1, "return_value"): result, ("wait", -1, LINK): link}
     assert posts(server) == 0
 
 
@@ -343,7 +348,7 @@ def test_a_result_that_nobody_wants_is_not_handed_on(tell: Tell, supervisor: Sup
     tell(completed())
     event, _ = end(pushes=False)
     assert isinstance(event, TaskSuccessEvent)
-    assert supervisor.xcoms == {}
+    assert {key for _, _, key in supervisor.xcoms} == {LINK}  # as where a worker ends the task
 
 
 @from_33

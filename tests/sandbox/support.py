@@ -75,18 +75,18 @@ def wait_for(ask: Callable[[], T], good: Callable[[T], bool], within: float = 10
     return answer
 
 
-def tone(*parts: tuple[float, float], rate: int = 16_000) -> npt.NDArray[np.int16]:
-    """Return a hum: (seconds, loudness from 0 to 1) after one another."""
+def tone(*parts: tuple[float, float], rate: int = 16_000, pitch: float = 220) -> npt.NDArray[np.int16]:
+    """Return a hum of so many Hz: (seconds, loudness from 0 to 1) after one another."""
     loudness = np.concatenate([np.full(round(seconds * rate), level) for seconds, level in parts])
-    return (20_000 * loudness * np.sin(2 * np.pi * 220 * np.arange(loudness.size) / rate)).astype(np.int16)
+    return (20_000 * loudness * np.sin(2 * np.pi * pitch * np.arange(loudness.size) / rate)).astype(np.int16)
 
 
-def write_wav(path: Path, *parts: tuple[float, float]) -> Path:
+def write_wav(path: Path, *parts: tuple[float, float], pitch: float = 220) -> Path:
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(16_000)
-        file.writeframes(tone(*parts).tobytes())
+        file.writeframes(tone(*parts, pitch=pitch).tobytes())
     return path
 
 
@@ -116,14 +116,16 @@ def write_video(path: Path, seconds: float, *, width: int = 320, height: int = 2
 
 
 def write_picture(path: Path, width: int, height: int, pixel_format: str = "rgb24") -> Path:
+    channels = 4 if pixel_format == "rgba" else 3
+    return write_pixels(path, np.full((height, width, channels), 180, np.uint8), pixel_format)
+
+
+def write_pixels(path: Path, pixels: npt.NDArray[np.uint8], pixel_format: str = "rgb24") -> Path:
     codec = av.CodecContext.create("png" if path.suffix == ".png" else "mjpeg", "w")
-    codec.width, codec.height = width, height
+    codec.height, codec.width = pixels.shape[:2]
     codec.pix_fmt = pixel_format if path.suffix == ".png" else "yuvj420p"
     codec.time_base = Fraction(1, 25)
-    channels = 4 if pixel_format == "rgba" else 3
-    frame = av.VideoFrame.from_ndarray(np.full((height, width, channels), 180, np.uint8), format=pixel_format).reformat(
-        format=codec.pix_fmt
-    )
+    frame = av.VideoFrame.from_ndarray(pixels, format=pixel_format).reformat(format=codec.pix_fmt)
     path.write_bytes(b"".join(bytes(packet) for packet in [*codec.encode(frame), *codec.encode(None)]))
     return path
 
@@ -170,9 +172,27 @@ class Film:
         part = self.frames[frame][row - reach : row + reach, column - reach : column + reach]
         return part.astype(np.float32)
 
+    def openings(self, x: float = 0.5) -> npt.NDArray[np.float64]:
+        """Return how large the drawn mouth is in each frame, in pixels: lips and tongue have colour, grey has none."""
+        mouths = [self.mouth(number, x) for number in range(len(self.frames))]
+        return np.array([float((np.ptp(mouth, axis=2) > 30).sum()) for mouth in mouths])
+
+    def loudness(self) -> npt.NDArray[np.float64]:
+        """Return the root mean square of the sound in each frame."""
+        return measure_loudness(self.sound.mean(axis=0), len(self.frames), 48_000)
+
     def mouth_change(self, first: int, second: int, x: float = 0.5) -> float:
         """Return how much the mouth differs between two frames, in levels of 255."""
         return float(np.abs(self.mouth(first, x) - self.mouth(second, x)).mean())
+
+
+def measure_loudness(samples: npt.NDArray[Any], frames: int, rate: int) -> npt.NDArray[np.float64]:
+    """Return the root mean square of a sound in each of so many frames, silence after its end."""
+    size = rate // 25
+    whole = np.zeros(frames * size)
+    whole[: samples.size] = samples[: whole.size]
+    loudness: npt.NDArray[np.float64] = np.sqrt(np.square(whole.reshape(frames, size)).mean(axis=1))
+    return loudness
 
 
 def list_boxes(content: bytes) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
@@ -15,7 +16,6 @@ from airflow_provider_lipsync.sandbox.render.sound import Samples
 
 __all__ = ["count_frames", "write_film"]
 
-_AAC_FRAME = 1024  # samples
 _X264 = {
     "preset": "veryfast",
     "crf": "22",
@@ -23,32 +23,33 @@ _X264 = {
 }
 
 
-def count_frames(samples: Samples) -> int:
-    """Return how many frames are as long as a sound."""
-    return max(1, round(float(samples.shape[1] * FRAMES_PER_SECOND / SAMPLE_RATE)))
+def count_frames(samples: int) -> int:
+    """Return how many frames are as long as a sound of so many samples."""
+    return max(1, round(samples * FRAMES_PER_SECOND / SAMPLE_RATE))
 
 
-def write_film(output: Path, frames: Iterable[Frame], samples: Samples) -> None:
-    """Write a film, as long as its frames and its sound are.
+def write_film(output: Path, frames: Iterable[Frame], sound: Iterable[Samples]) -> None:
+    """Write a film, as long as its frames and its sound are: the same bytes from the same frames and sound.
 
     :param output: its file.
     :param frames: RGB pictures of the same even size, 25 a second.
-    :param samples: stereo sound.
+    :param sound: in blocks, each as long as a frame.
     """
     with av.open(str(output), "w", format="mp4", options={"movflags": "+faststart"}) as container:
-        writer = _Writer(container, samples)
-        for number, frame in enumerate(frames):
-            writer.add_picture(number, frame)
-            writer.add_sound((number + 1) / FRAMES_PER_SECOND)
+        writer = _Writer(container)
+        for number, (frame, block) in enumerate(itertools.zip_longest(frames, sound)):
+            if frame is not None:
+                writer.add_picture(number, frame)
+            if block is not None:
+                writer.add_sound(block)
         writer.finish()
 
 
 class _Writer:
     """Keeps picture and sound side by side in the file, so that a player need not jump."""
 
-    def __init__(self, container: av.container.OutputContainer, samples: Samples) -> None:
+    def __init__(self, container: av.container.OutputContainer) -> None:
         self._container = container
-        self._samples = samples
         self._sent = 0
         self._video: av.VideoStream | None = None
         self._audio = container.add_stream("aac", rate=SAMPLE_RATE, layout="stereo")
@@ -61,17 +62,13 @@ class _Writer:
         frame.pts, frame.time_base = number, Fraction(1, FRAMES_PER_SECOND)
         self._container.mux(self._video.encode(frame))
 
-    def add_sound(self, until: float) -> None:
-        end = min(self._samples.shape[1], int(until * SAMPLE_RATE))
-        while self._sent < end:
-            part = np.ascontiguousarray(self._samples[:, self._sent : self._sent + _AAC_FRAME])
-            frame = av.AudioFrame.from_ndarray(part, format="fltp", layout="stereo")
-            frame.sample_rate, frame.pts, frame.time_base = SAMPLE_RATE, self._sent, Fraction(1, SAMPLE_RATE)
-            self._container.mux(self._audio.encode(frame))
-            self._sent += part.shape[1]
+    def add_sound(self, block: Samples) -> None:
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block), format="fltp", layout="stereo")
+        frame.sample_rate, frame.pts, frame.time_base = SAMPLE_RATE, self._sent, Fraction(1, SAMPLE_RATE)
+        self._container.mux(self._audio.encode(frame))
+        self._sent += block.shape[1]
 
     def finish(self) -> None:
-        self.add_sound(self._samples.shape[1] / SAMPLE_RATE + 1)
         if self._video is not None:
             self._container.mux(self._video.encode(None))
         self._container.mux(self._audio.encode(None))

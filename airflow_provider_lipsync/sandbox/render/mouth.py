@@ -10,14 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from airflow_provider_lipsync.sandbox.render.picture import Frame
+from airflow_provider_lipsync.sandbox.render.style import PLAIN, Colour, Style
 
 __all__ = ["LEFT", "MIDDLE", "RIGHT", "Place", "draw_mouth"]
 
 Grid = npt.NDArray[np.floating[Any]]
-Colour = tuple[int, int, int]
 
-_LIP: Colour = (201, 88, 92)
-_LIP_SHADE: Colour = (176, 66, 74)
 _INSIDE: Colour = (74, 20, 30)
 _TEETH: Colour = (250, 247, 242)
 _TONGUE: Colour = (214, 104, 112)
@@ -46,48 +44,50 @@ LEFT = Place(0.28, 0.64, 0.105)
 RIGHT = Place(0.72, 0.64, 0.105)
 
 
-def draw_mouth(picture: Frame, place: Place, opening: float) -> None:
+def draw_mouth(picture: Frame, place: Place, opening: float, style: Style = PLAIN, mask: Grid | None = None) -> None:
     """Draw a mouth into a picture.
 
     :param picture: changed in place.
     :param opening: from 0, closed, to 1, wide open.
+    :param mask: how far each pixel may change, from 0 to 1, in the shape of the picture; None = all may.
     """
     height, width = picture.shape[:2]
     mouth_width = max(4.0, place.width * min(height, width))
-    patch = _patch(round(mouth_width * 4), round(float(opening) * _LEVELS))
+    patch = _patch(round(mouth_width * 4), round(float(opening) * style.reach * _LEVELS), style)
     rows, columns = patch.shape[:2]
     top, left = round(place.y * height) - rows // 2, round(place.x * width) - columns // 2
     inner = patch[max(0, -top) : height - top, max(0, -left) : width - left]
     y, x = max(0, top), max(0, left)
-    region = picture[y : y + inner.shape[0], x : x + inner.shape[1]]
-    alpha = inner[..., 3:]
+    here = slice(y, y + inner.shape[0]), slice(x, x + inner.shape[1])
+    region = picture[here]
+    alpha = inner[..., 3:] if mask is None else inner[..., 3:] * mask[here]
     region[:] = np.rint(region * (1 - alpha) + inner[..., :3] * alpha).astype(np.uint8)
 
 
 @lru_cache(maxsize=4 * _LEVELS)
-def _patch(width_in_quarters: int, level: int) -> Grid:
+def _patch(width_in_quarters: int, level: int, style: Style) -> Grid:
     """Return colour and coverage of a mouth, for a mouth width in quarters of a pixel."""
     width, opening = width_in_quarters / 4, level / _LEVELS
     half = int(np.ceil(width * 0.75))
     y, x = np.mgrid[-half : half + 1, -half : half + 1].astype(np.float32) / np.float32(width)
-    return _paint(x, y, opening, 1 / width)
+    return _paint(x, y, opening, 1 / width, style)
 
 
-def _paint(x: Grid, y: Grid, opening: float, pixel: float) -> Grid:
+def _paint(x: Grid, y: Grid, opening: float, pixel: float, style: Style) -> Grid:
     middle = _CLOSED_MIDDLE + 0.13 * opening  # the jaw goes down
     bent = y - middle + (middle - _CORNER) * np.square(x / 0.5)
-    outer = _ellipse(x, bent, 0.50, 0.085 + 0.21 * opening) / pixel
+    outer = _ellipse(x, bent, 0.50, 0.085 * style.fullness + 0.21 * opening) / pixel
     inner = _ellipse(x, bent, 0.43 - 0.02 * opening, 0.008 + 0.205 * opening) / pixel
     upper = bent / pixel
     layers = [
-        (outer, _LIP),
-        (np.maximum(outer, upper), _LIP_SHADE),
+        (outer, style.lip),
+        (np.maximum(outer, upper), style.shade),
         (inner, _INSIDE),
         (np.maximum(inner, _ellipse(x, bent + 0.62 - 0.10 * opening, 0.9, 0.5) / pixel), _TEETH),
         (np.maximum(inner, _ellipse(x, bent - 0.10 - 0.16 * opening, 0.24, 0.02 + 0.14 * opening) / pixel), _TONGUE),
     ]
     painted = np.zeros((*x.shape, 4), dtype=np.float32)
-    painted[..., :3] = _LIP
+    painted[..., :3] = style.lip
     painted[..., 3] = _coverage(outer)
     for distance, colour in layers:
         part = _coverage(distance)[..., None]

@@ -11,14 +11,14 @@ import av
 import numpy as np
 import numpy.typing as npt
 
+from airflow_provider_lipsync.sandbox.render.demux import open_film, open_still, refusing
 from airflow_provider_lipsync.sandbox.render.plan import FRAMES_PER_SECOND, UnreadableMediaError
-from airflow_provider_lipsync.sandbox.render.sound import CONTAINERS
 
-__all__ = ["Frame", "measure_video", "read_picture", "read_video"]
+__all__ = ["Frame", "measure_video", "read_picture", "read_still", "read_video", "scale"]
 
 Frame = npt.NDArray[np.uint8]
 
-_PICTURES = "png_pipe,apng,jpeg_pipe,jpegls_pipe,webp_pipe,bmp_pipe,gif,tiff_pipe,ppm_pipe,pgm_pipe,image2"
+_BAD_VIDEO = "Invalid video format"
 _MAX_PIXELS = 64_000_000  # a camera's picture; more is a mistake, or meant to fill the memory
 _MAX_ASPECT = 4.0  # wider or narrower than this, and the encoder's limits come near
 
@@ -28,14 +28,17 @@ def read_picture(path: Path, lines: int) -> Frame:
 
     :raises UnreadableMediaError: it cannot be read as a picture.
     """
-    try:
-        with av.open(str(path), options={"format_whitelist": _PICTURES}) as container:
-            frame = next(container.decode(video=0))
-            pixels = _scale(frame, lines, "rgba").astype(np.float32)
-    except (av.FFmpegError, StopIteration, ValueError, IndexError):
-        raise UnreadableMediaError("Invalid image format") from None
+    with refusing("Invalid image format"):
+        frame = read_still(path)
+        pixels = scale(frame, _fit(frame, lines), lines, "rgba").astype(np.float32)
     alpha = pixels[..., 3:] / 255
     return np.rint(pixels[..., :3] * alpha + 255 * (1 - alpha)).astype(np.uint8)
+
+
+def read_still(path: Path) -> av.VideoFrame:
+    """Return a picture as it is; whatever PyAV raises comes through."""
+    with open_still(path) as container:
+        return next(container.decode(video=0))
 
 
 def measure_video(path: Path) -> float:
@@ -43,16 +46,13 @@ def measure_video(path: Path) -> float:
 
     :raises UnreadableMediaError: it cannot be read as a video.
     """
-    try:
-        with av.open(str(path), options={"format_whitelist": CONTAINERS}) as container:
-            stream = container.streams.video[0]
-            if stream.duration and stream.time_base:
-                return float(stream.duration * stream.time_base)
-            if container.duration:
-                return container.duration / av.time_base
-            return sum(1 for _ in container.decode(stream)) / float(stream.average_rate or FRAMES_PER_SECOND)
-    except (av.FFmpegError, IndexError, ValueError):
-        raise UnreadableMediaError("Invalid video format") from None
+    with refusing(_BAD_VIDEO), open_film(path) as container:
+        stream = container.streams.video[0]
+        if stream.duration and stream.time_base:
+            return float(stream.duration * stream.time_base)
+        if container.duration:
+            return container.duration / av.time_base
+        return sum(1 for _ in container.decode(stream)) / float(stream.average_rate or FRAMES_PER_SECOND)
 
 
 def read_video(path: Path, lines: int) -> Iterator[Frame]:
@@ -66,18 +66,15 @@ def read_video(path: Path, lines: int) -> Iterator[Frame]:
             count += 1
             yield frame
         if count == 0:
-            raise UnreadableMediaError("Invalid video format")
+            raise UnreadableMediaError(_BAD_VIDEO)
 
 
 def _read_once(path: Path, lines: int) -> Iterator[Frame]:
-    try:
-        with av.open(str(path), options={"format_whitelist": CONTAINERS}) as container:
-            stream = container.streams.video[0]
-            stream.thread_type = "AUTO"
-            length = Fraction(1) / (stream.average_rate or FRAMES_PER_SECOND)
-            yield from _resample(container.decode(stream), length, lines)
-    except (av.FFmpegError, IndexError, ValueError):
-        raise UnreadableMediaError("Invalid video format") from None
+    with refusing(_BAD_VIDEO), open_film(path) as container:
+        stream = container.streams.video[0]
+        stream.thread_type = "AUTO"
+        length = Fraction(1) / (stream.average_rate or FRAMES_PER_SECOND)
+        yield from _resample(container.decode(stream), length, lines)
 
 
 def _resample(frames: Iterator[av.VideoFrame], length: Fraction, lines: int) -> Iterator[Frame]:
@@ -85,26 +82,33 @@ def _resample(frames: Iterator[av.VideoFrame], length: Fraction, lines: int) -> 
     tick = itertools.count()
     due = next(tick)
     start: Fraction | None = None
+    columns = 0
     shown: Frame | None = None
     end = Fraction(0)
     for frame in frames:
         time = Fraction(frame.pts or 0) * (frame.time_base or 0)
         start = time if start is None else start
+        columns = columns or _fit(frame, lines)  # of the first frame: a film does not change its size
         while shown is not None and Fraction(due, FRAMES_PER_SECOND) < time - start:
             yield shown
             due = next(tick)
-        shown, end = _scale(frame, lines, "rgb24"), time - start + length
+        shown, end = scale(frame, columns, lines, "rgb24"), time - start + length
     while shown is not None and Fraction(due, FRAMES_PER_SECOND) < end:
         yield shown
         due = next(tick)
 
 
-def _scale(frame: av.VideoFrame, lines: int, pixel_format: str) -> Frame:
+def scale(frame: av.VideoFrame, columns: int, lines: int, pixel_format: str) -> Frame:
+    """Return a frame in another size and format, as an array."""
     if frame.width * frame.height > _MAX_PIXELS:
         raise ValueError("too many pixels")
+    scaled = frame.reformat(width=columns, height=lines, format=pixel_format, interpolation="AREA")
+    return scaled.to_ndarray().astype(np.uint8, copy=False)
+
+
+def _fit(frame: av.VideoFrame, lines: int) -> int:
+    """Return the width that keeps the aspect of a frame."""
     aspect = frame.width / frame.height
     if not 1 / _MAX_ASPECT <= aspect <= _MAX_ASPECT:
         raise ValueError("too wide or too narrow")
-    width = max(2, 2 * round(lines * aspect / 2))  # 4:2:0 colour needs even widths
-    scaled = frame.reformat(width=width, height=lines, format=pixel_format, interpolation="AREA")
-    return scaled.to_ndarray().astype(np.uint8, copy=False)
+    return max(2, 2 * round(lines * aspect / 2))  # 4:2:0 colour needs even widths

@@ -27,6 +27,7 @@ class Plan:
     :param media: file of each medium, by the name of its field.
     :param resolution: lines of the video.
     :param order: who speaks when, in a dialogue.
+    :param seed: what varies the look of the mouth; None = the plain look.
     :param output: where the MP4 goes.
     """
 
@@ -34,6 +35,7 @@ class Plan:
     media: Mapping[str, Path]
     resolution: Resolution
     order: Order
+    seed: int | None
     output: Path
 
     @classmethod
@@ -44,6 +46,7 @@ class Plan:
             media={name: Path(path) for name, path in work["media"].items()},
             resolution=Resolution(work["resolution"]),
             order=Order(work["order"]),
+            seed=work["seed"],
             output=Path(work["output"]),
         )
 

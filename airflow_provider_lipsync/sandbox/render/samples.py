@@ -16,7 +16,7 @@ from airflow_provider_lipsync.sandbox.render.mouth import MIDDLE
 from airflow_provider_lipsync.sandbox.render.picture import Frame
 from airflow_provider_lipsync.sandbox.render.plan import FRAMES_PER_SECOND, SAMPLE_RATE, lines_of
 from airflow_provider_lipsync.sandbox.render.portrait import draw_duo, draw_portrait
-from airflow_provider_lipsync.sandbox.render.sound import Samples, measure_openings
+from airflow_provider_lipsync.sandbox.render.sound import Samples, cut, hear, measure_openings
 from airflow_provider_lipsync.sandbox.render.voice import RATE, VOICES, speak
 
 __all__ = ["write_canned", "write_sample"]
@@ -43,9 +43,10 @@ def write_sample(name: str, path: Path) -> None:
 def write_canned(resolution: Resolution, path: Path) -> None:
     """Write the video that canned jobs get: the portrait says a few syllables."""
     sound = _voice("voice.wav", _CANNED_SECONDS)
-    frames = count_frames(sound)
+    frames = count_frames(sound.shape[1])
     portrait = _resize(draw_portrait(), lines_of(resolution))
-    write_film(path, animate(itertools.repeat(portrait), [(MIDDLE, measure_openings(sound, frames))], frames), sound)
+    speakers = [(MIDDLE, measure_openings(hear(cut([sound])), frames))]
+    write_film(path, animate(itertools.repeat(portrait), speakers, frames), cut([sound]))
 
 
 def _write_clip(path: Path) -> None:
@@ -54,7 +55,7 @@ def _write_clip(path: Path) -> None:
     count = _CLIP_SECONDS * FRAMES_PER_SECOND
     nearness = _ZOOM * np.sin(np.pi * np.arange(count) / count) ** 2
     frames = (_zoom(portrait, 1 + float(near)) for near in nearness)
-    write_film(path, frames, _voice("voice-right.wav", _CLIP_SECONDS))
+    write_film(path, frames, cut([_voice("voice-right.wav", _CLIP_SECONDS)]))
 
 
 def _zoom(picture: Frame, factor: float) -> Frame:

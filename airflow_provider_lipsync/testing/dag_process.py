@@ -1,0 +1,134 @@
+"""The process behind ``lipsync_run``: reads a DAG file, runs one DAG of it by ``dag.test()``, tells what became of it.
+
+It touches Airflow's insides as ``airflow dags test`` does; the names below are those of 3.1, 3.2 and 3.3.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+__all__ = ["load_bag", "main", "prepare_database", "run_dag"]
+
+
+def main() -> None:
+    """Answer requests, a JSON line each, until there are no more."""
+    answers = os.fdopen(os.dup(1), "w")  # Airflow logs to stdout: that goes with stderr now
+    os.dup2(2, 1)
+    prepare_database()
+    for line in sys.stdin:
+        answers.write(json.dumps(_answer(json.loads(line))) + "\n")
+        answers.flush()
+
+
+def prepare_database() -> None:
+    """Make Airflow's database, and let the trigger look at once: without a scheduler, there is no race with it."""
+    from airflow.dag_processing.bundles.manager import DagBundlesManager
+    from airflow.utils.db import initdb
+
+    from airflow_provider_lipsync.jobs import race
+
+    race.FIRST_LOOK_SECONDS = 0.5
+    initdb()
+    bundles: Any = DagBundlesManager
+    bundles().sync_bundles_to_db()
+
+
+def load_bag(path: Path) -> Any:
+    """Read the DAGs of a file or a folder, and write them to the database, as the DAG processor does."""
+    dagbag = _dagbag_module()
+    folder = path if path.is_dir() else path.parent
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
+    bag = dagbag.DagBag(dag_folder=path, bundle_path=folder)
+    dagbag.sync_bag_to_db(bag, "dags-folder", None)
+    return bag
+
+
+def _dagbag_module() -> Any:
+    try:
+        return import_module("airflow.dag_processing.dagbag")
+    except ImportError:  # Airflow 3.1
+        return import_module("airflow.models.dagbag")
+
+
+def run_dag(dag: Any, conf: dict[str, Any]) -> dict[str, Any]:
+    """Run a DAG to its end; return states, results, what was deferred, and the run's id."""
+    with _noted_deferrals() as deferred:
+        run = dag.test(run_conf=conf)
+    instances = run.get_task_instances()
+    return {
+        "state": str(run.state),
+        "tasks": {_name(ti): str(ti.state) for ti in instances},
+        "results": {_name(ti): _result(ti) for ti in instances},
+        "deferred": deferred,
+        "run_id": run.run_id,
+    }
+
+
+def _answer(request: dict[str, Any]) -> dict[str, Any]:
+    for name in [name for name in os.environ if name.startswith(("AIRFLOW_CONN_", "AIRFLOW_VAR_"))]:
+        del os.environ[name]
+    os.environ.update(request["environment"])
+    bag = load_bag(Path(request["path"]))
+    if bag.import_errors:
+        return {"error": "\n".join(bag.import_errors.values())}
+    wanted = request["dag_id"]
+    if wanted is None and len(bag.dags) == 1:
+        (wanted,) = bag.dags
+    if wanted not in bag.dags:
+        return {"error": f"say which of its DAGs is to run: {', '.join(sorted(bag.dags)) or 'it has none'}"}
+    return {name: value for name, value in run_dag(bag.dags[wanted], request["conf"]).items() if name != "run_id"}
+
+
+def _name(ti: Any) -> str:
+    return ti.task_id if ti.map_index < 0 else f"{ti.task_id}[{ti.map_index}]"
+
+
+def _result(ti: Any) -> Any:
+    """Return what a task handed on; None where it is nothing that JSON holds."""
+    from airflow.models.xcom import XComModel
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        found = session.scalar(
+            XComModel.get_many(
+                key="return_value",
+                run_id=ti.run_id,
+                dag_ids=ti.dag_id,
+                task_ids=ti.task_id,
+                map_indexes=ti.map_index,
+            ).with_only_columns(XComModel.value)
+        )
+    try:
+        return json.loads(found) if isinstance(found, str) else found
+    except ValueError:
+        return found
+
+
+@contextmanager
+def _noted_deferrals() -> Iterator[list[str]]:
+    """Note the ids of the tasks that are deferred meanwhile, in order: afterwards nothing tells of it."""
+    operator: Any = import_module("airflow.sdk").BaseOperator
+    noted: list[str] = []
+    defer = operator.defer
+
+    def noting(task: Any, **kwargs: Any) -> Any:
+        noted.append(task.task_id)
+        return defer(task, **kwargs)
+
+    operator.defer = noting
+    try:
+        yield noted
+    finally:
+        operator.defer = defer
+
+
+if __name__ == "__main__":
+    main()
