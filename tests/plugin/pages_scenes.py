@@ -55,7 +55,8 @@ def uncertain() -> dict[str, Any]:
 
 
 def failed(**changes: Any) -> dict[str, Any]:
-    said = {"headline": "The vendor says that the job failed", "error": "Invalid audio format"}
+    ledger = view()["ledger"] | {"state": "failed", "note": "Invalid audio format"}
+    said = {"headline": "The vendor says that the job failed", "error": "Invalid audio format", "ledger": ledger}
     return view("failed", **said, next_step="correct the input, then clear the task: that buys a new job", **changes)
 
 
@@ -67,7 +68,8 @@ def dubs() -> list[dict[str, Any]]:
     clips.append(failed(task_id="dub", map_index=7, labels=labels[7]))
     refused = {"headline": "Refused: nothing was charged", "error": "The vendor answered 402: no credits are left."}
     clips.append(view("refused", task_id="teaser", job_id=None, credits_estimated=None, seconds=None, **refused))
-    clips.append(view("waiting", task_id="outro", job_id=None, headline="Has not begun", task_state=None, labels={}))
+    nothing_yet = {"job_id": None, "submitted_at": None, "seconds": None, "credits_estimated": None, "labels": {}}
+    clips.append(view("waiting", task_id="outro", headline="Has not begun", task_state=None, **nothing_yet))
     return clips
 
 

@@ -50,6 +50,9 @@ WIDTHS = "() => [document.documentElement.scrollWidth, document.documentElement.
 TOO_WIDE = """() => [...document.querySelectorAll('body *')].filter(one => !one.closest('.unseen, thead, svg'))
   .filter(one => one.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
   .map(one => one.outerHTML.slice(0, 200))"""
+CUT = """() => [...document.querySelectorAll('.chart text')]
+  .filter(one => one.getBoundingClientRect().right > one.ownerSVGElement.getBoundingClientRect().right)
+  .map(one => one.textContent)"""
 CHART_FITS = "() => [...document.querySelectorAll('.chart svg')].every(one => one.clientWidth <= innerWidth)"
 
 
@@ -96,6 +99,7 @@ def test_a_page_can_be_read_in_light_and_dark_and_on_a_phone(airflow: Stand, tab
     inner, outer = tab.page.evaluate(WIDTHS)
     assert inner <= outer == PHONE["width"]
     assert tab.page.evaluate(TOO_WIDE) == []
+    assert tab.page.evaluate(CUT) == []
     picture(tab, f"{name}-phone")
 
 

@@ -50,7 +50,7 @@ def test_fifty_videos_are_ready_at_once_and_none_is_loaded_unasked(
 
     record_property("seconds_until_ready", round(ready, 3))
     assert tab.page.locator(".card").count() == MANY
-    assert text_of(tab, ".sum") == "50 jobs: 1,300 credits estimated"
+    assert text_of(tab, ".sum") == "50 tasks: 1,300 credits estimated"
     assert airflow.asked_for("/video?") == []
 
 
@@ -96,7 +96,7 @@ def test_a_poster_that_is_missing_leaves_the_drawing(airflow: Stand, tabs: Any) 
 def test_the_sheet_sums_and_counts(airflow: Stand, tab: Tab) -> None:
     tab.open(airflow.run(mixed(), credits={"known": 130, "unknown_jobs": 1}))
 
-    assert text_of(tab, ".sum") == "7 jobs: 130 credits estimated, 1 job unknown"
+    assert text_of(tab, ".sum") == "7 tasks: 130 credits estimated, 1 job unknown"
     assert [chip.inner_text() for chip in tab.page.locator(".chip").all()] == [
         "All 7", "Undelivered 1", "Failed 1", "Refused 1", "Rendering 1", "Stored 3",
     ]  # fmt: skip
@@ -111,7 +111,7 @@ def test_the_sheet_sums_and_counts(airflow: Stand, tab: Tab) -> None:
 def test_a_sum_of_which_nothing_is_known_is_no_zero(airflow: Stand, tab: Tab) -> None:
     tab.open(airflow.run([view("undelivered", credits_estimated=None)], credits={"known": 0, "unknown_jobs": 1}))
 
-    assert text_of(tab, ".sum") == "1 job: credits unknown (1 job)"
+    assert text_of(tab, ".sum") == "1 task: credits unknown (1 job)"
 
 
 def test_a_state_can_be_chosen_and_its_address_kept(airflow: Stand, tab: Tab) -> None:

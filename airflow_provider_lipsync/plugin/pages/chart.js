@@ -60,7 +60,8 @@ function drawing(bars, width) {
     ticks.map((tick) => gridLine(y(tick), width, tick)),
     bars.map((bar, at) => {
       const middle = EDGE.left + step * (at + 0.5);
-      return barOf(bar, { middle, width: Math.max(1, Math.min(WIDEST_BAR, step * 0.7)), y, named: (newest - at) % every === 0 });
+      const named = (newest - at) % every === 0;
+      return barOf(bar, { middle, width: Math.max(1, Math.min(WIDEST_BAR, step * 0.7)), y, named, most: width - LABEL_ROOM / 2 });
     }),
   );
 }
@@ -74,7 +75,7 @@ function gridLine(at, width, tick) {
   );
 }
 
-function barOf(bar, { middle, width, y, named }) {
+function barOf(bar, { middle, width, y, named, most }) {
   const [top, floor] = [y(bar.credits), y(0)];
   return draw(
     "g",
@@ -82,7 +83,7 @@ function barOf(bar, { middle, width, y, named }) {
     draw("title", {}, said(bar)),
     draw("rect", { x: middle - width / 2, y: top, width, height: floor - top, rx: Math.min(3, width / 2), class: "bar-of-day" }),
     bar.unknown > 0 ? draw("text", { x: middle, y: top - 5, "text-anchor": "middle", class: "unknown-mark" }, "?") : null,
-    named ? draw("text", { x: middle, y: HEIGHT - 8, "text-anchor": "middle", class: "tick" }, dayName(bar.day)) : null,
+    named ? draw("text", { x: Math.min(middle, most), y: HEIGHT - 8, "text-anchor": "middle", class: "tick" }, dayName(bar.day)) : null,
   );
 }
 

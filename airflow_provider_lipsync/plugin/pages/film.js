@@ -100,7 +100,9 @@ function storedWords(why, hadOthers) {
 
 /** As large as there is room for, in the shape that the video has. */
 function takeShape(video) {
-  if (video.videoHeight > 0) video.style.setProperty("--ratio", String(video.videoWidth / video.videoHeight));
+  if (video.videoHeight === 0) return; // sound alone
+  video.style.setProperty("--ratio", String(video.videoWidth / video.videoHeight));
+  video.classList.add("shaped");
 }
 
 function copiesOf(video) {

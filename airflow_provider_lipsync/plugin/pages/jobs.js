@@ -113,7 +113,7 @@ function undeliveredItem(view) {
     { class: "item" },
     make("h3", {}, taskLink(view, `undelivered-${key}`)),
     make("p", { class: "row" }, common.badge(view.state), make("span", {}, "credits: ", words.credits(view.credits_estimated))),
-    make("p", { class: "row small" }, "submitted ", common.moment(view.submitted_at), " · job ", id, copyId),
+    make("p", { class: "row small" }, "submitted ", common.moment(view.submitted_at), "job ", id, copyId),
     make("p", { class: "breakable" }, view.headline),
     view.error && view.error !== view.headline ? make("p", { class: "said small" }, view.error) : null,
     make("div", { class: "row" }, make("h4", {}, "How to adopt it"), copyButton(String(view.how_to_adopt ?? ""), "how to adopt it", { key: `adopt-${key}` })),

@@ -44,7 +44,7 @@ function show(run) {
   const before = new Map((views ?? []).map((view) => [keyOf(view), view.state]));
   if (views === null) layOut(run);
   views = run.views;
-  document.title = `${words.count(views.length, "video")} of ${run.run_id} (Lipsync)`;
+  document.title = `${words.count(views.length, "task")} of ${run.run_id} (Lipsync)`;
   say(sum, views.length === 0 ? "" : sumOf(run));
   lay();
   tellChanges(before);
@@ -52,7 +52,7 @@ function show(run) {
 }
 
 function sumOf(run) {
-  const sum = `${words.count(views.length, "job")}: ${words.creditsSum(run.credits)}`;
+  const sum = `${words.count(views.length, "task")}: ${words.creditsSum(run.credits)}`;
   return run.is_cut ? `${sum}. The run has more; these are the first.` : sum;
 }
 
@@ -121,7 +121,7 @@ function choose(state) {
 
 function noneOf([all, shown]) {
   if (shown > 0) return null;
-  if (all > 0) return common.emptyState("None of this run's jobs is in this state");
+  if (all > 0) return common.emptyState("None of this run's tasks is in this state");
   return common.emptyState(
     "No videos in this run yet",
     "As soon as a Lipsync task of this run has started, it stands here: with a picture of its video, its state and its credits.",
