@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tracemalloc
 import wave
 from pathlib import Path
@@ -11,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from airflow_provider_lipsync.sandbox.render.sound import read_sound
+from airflow_provider_lipsync.sandbox.render.plan import UnreadableMediaError
+from airflow_provider_lipsync.sandbox.render.sound import hear, read_sound
 from tests.sandbox.conftest import Media
 from tests.sandbox.support import Caller, Film, measure_loudness, tone, write_picture, write_video, write_wav
 
@@ -85,7 +87,9 @@ def test_each_mouth_of_a_dialogue_follows_its_own_sound_and_both_are_heard(
         assert _correlate(openings, own) > max(STATED, LEAST)
         silent = np.convolve(own, np.ones(3), mode="same") == 0
         assert float(np.ptp(openings[silent])) <= 0.05 * float(np.ptp(openings))  # closed while the other speaks
-        assert _correlate(_loudness_at(film, pitch), own) > LEAST
+        near, far = (_loudness_at(sound, pitch, count) for sound in (film.sound if side == LEFT else film.sound[::-1]))
+        assert min(_correlate(near, own), _correlate(far, own)) > LEAST
+        assert 2 < near.max() / far.max() < 4  # on its own side in the main
 
 
 def test_a_long_sound_is_never_in_memory_whole(tmp_path: Path) -> None:
@@ -101,6 +105,11 @@ def test_a_long_sound_is_never_in_memory_whole(tmp_path: Path) -> None:
     assert peak < 2_000_000
 
 
+def test_a_sound_without_an_end_is_refused() -> None:
+    with pytest.raises(UnreadableMediaError, match=r"^Audio is longer than 600 seconds$"):
+        hear(itertools.repeat(np.zeros((2, 1920), np.float32)))
+
+
 def _write_stereo(path: Path, samples: npt.NDArray[np.int16]) -> Path:
     with wave.open(str(path), "wb") as file:
         file.setnchannels(2)
@@ -110,11 +119,10 @@ def _write_stereo(path: Path, samples: npt.NDArray[np.int16]) -> Path:
     return path
 
 
-def _loudness_at(film: Film, pitch: int) -> npt.NDArray[np.float64]:
-    """Return how loud one pitch is in each frame."""
-    count, size = len(film.frames), 48_000 // 25
+def _loudness_at(sound: npt.NDArray[np.float32], pitch: int, count: int) -> npt.NDArray[np.float64]:
+    """Return how loud one pitch is in each of so many frames."""
+    size = 48_000 // 25
     whole = np.zeros(count * size)
-    heard = film.sound.mean(axis=0)[: whole.size]
-    whole[: heard.size] = heard
+    whole[: sound.size] = sound[: whole.size]
     turning = np.exp(-2j * np.pi * pitch * np.arange(size) / 48_000)
     return np.abs(whole.reshape(count, size) @ turning) / size

@@ -19,7 +19,8 @@ __all__ = ["count_frames", "write_film"]
 _X264 = {
     "preset": "veryfast",
     "crf": "22",
-    "x264-params": "colormatrix=smpte170m:colorprim=smpte170m:transfer=smpte170m",
+    # MB-tree, in x264 with B-frames, depends on what its memory held before: the same frames gave other bytes.
+    "x264-params": "mbtree=0:colormatrix=smpte170m:colorprim=smpte170m:transfer=smpte170m",
 }
 
 
