@@ -25,6 +25,7 @@ from airflow_provider_lipsync.exceptions import (
     LipsyncOutputExists,
     LipsyncOverBudget,
     LipsyncSubmitUncertain,
+    LipsyncTransferFailed,
     LipsyncUnknownJob,
     Video,
 )
@@ -174,6 +175,7 @@ def as_wait_error(error: LipsyncError, *, next_try: str) -> LipsyncError:
 
 _FIRST_STEP: dict[type[LipsyncError], str] = {
     LipsyncKeyRefused: "correct the API key in the Airflow connection; ",
+    LipsyncTransferFailed: "mend what is named below; ",
     LipsyncUnknownJob: (
         "check the id, and that the connection's key is the one that bought the job; if it is lost for good, a clear "
         'with on_clear="resubmit" buys a new one; '

@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow_provider_lipsync.api.models import Job
 from airflow_provider_lipsync.api.texts import without_query
 from airflow_provider_lipsync.exceptions import Charged, LipsyncError, LipsyncPollFault
-from airflow_provider_lipsync.jobs.card import tell_failure
 from airflow_provider_lipsync.jobs.outcome import LipsyncKnown, LipsyncResult, finished, timed_out
-from airflow_provider_lipsync.metrics import count, count_failure, note_end
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -103,6 +101,9 @@ class JobTask(_Task):
 
     def _failed(self, context: Context, error: LipsyncError) -> LipsyncError:
         """Return what to raise for an error that ends this try; count it, and tell it to whoever looks at the pages."""
+        from airflow_provider_lipsync.jobs.card import tell_failure
+        from airflow_provider_lipsync.metrics import count_failure
+
         count_failure(error, conn_id=self.lipsync_conn_id, model=self._model())
         raised = self._wait_error(error)
         tell_failure(context, raised)
@@ -136,6 +137,7 @@ class JobTask(_Task):
 
     def _result_of(self, job: Job) -> LipsyncResult:
         from airflow_provider_lipsync.jobs.wording import COMPLETED
+        from airflow_provider_lipsync.metrics import count
 
         result = finished(job, self._known(job.id))
         self.log.info(COMPLETED, job.id, without_query(job.output or ""))
@@ -158,6 +160,8 @@ class JobTask(_Task):
         return self._noted_end(job) if job.status.is_terminal else None
 
     def _noted_end(self, job: Job) -> Job:
+        from airflow_provider_lipsync.metrics import note_end
+
         note_end(job, submitted_at=self._submitted_at, now=time.time(), conn_id=self.lipsync_conn_id)
         return job
 

@@ -23,7 +23,6 @@ from airflow_provider_lipsync.exceptions import (
     LipsyncSubmitUncertain,
 )
 from airflow_provider_lipsync.jobs.outcome import LipsyncKnown, as_submit_error
-from airflow_provider_lipsync.metrics import count
 from airflow_provider_lipsync.operators.base import BACKSTOP_SECONDS
 from airflow_provider_lipsync.operators.inputs import JobInputs
 from airflow_provider_lipsync.operators.keeping import KeepingTask
@@ -120,6 +119,8 @@ class BuyingTask(KeepingTask, JobInputs):
         return LipsyncKnown(credits_estimated=cost.credits if cost else None, labels=labels)
 
     def _count_purchase(self, held: Held) -> None:
+        from airflow_provider_lipsync.metrics import count
+
         conn_id, model = self.lipsync_conn_id, self._model()
         count("submitted", conn_id=conn_id, model=model)
         if held.cost.credits is not None:
@@ -133,6 +134,8 @@ class BuyingTask(KeepingTask, JobInputs):
 
         if not self.deferrable:
             return held(error)
+        from airflow_provider_lipsync.metrics import count
+
         count("rate_limited", conn_id=self.lipsync_conn_id, model=self._model())
         now = time.time()
         found = refusals.next_submit(error.retry_after, now=now, job_timeout=self.job_timeout)

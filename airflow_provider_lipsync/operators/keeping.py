@@ -14,7 +14,6 @@ from airflow_provider_lipsync.api.texts import refuse_key, without_query
 from airflow_provider_lipsync.exceptions import Charged, LipsyncError, LipsyncTransferFailed, Video
 from airflow_provider_lipsync.jobs.outcome import LipsyncKnown, LipsyncResult
 from airflow_provider_lipsync.jobs.wishes import checked_if_exists
-from airflow_provider_lipsync.metrics import count
 from airflow_provider_lipsync.operators.remembering import RememberingTask
 
 if TYPE_CHECKING:
@@ -158,6 +157,8 @@ class KeepingTask(RememberingTask):
         self._unstage()
         if self._keeper is None or not job.output:
             return super()._result_of(job)
+        from airflow_provider_lipsync.metrics import count
+
         marks = self._ledger.fingerprint_of(job.id) if self._ledger else None
         result = self._keeper.keep(job, marks or self._marks, self._known(job.id))
         count("completed", conn_id=self.lipsync_conn_id, model=self._model())

@@ -17,7 +17,6 @@ from airflow_provider_lipsync.exceptions import (
     LipsyncUnknownJob,
 )
 from airflow_provider_lipsync.jobs.outcome import LipsyncResult, as_wait_error, job_id_of
-from airflow_provider_lipsync.metrics import count
 from airflow_provider_lipsync.operators.base import JobTask
 
 if TYPE_CHECKING:
@@ -85,6 +84,7 @@ class RememberingTask(JobTask):
             return
         from airflow_provider_lipsync._airflow import is_recorded_as_success
         from airflow_provider_lipsync.jobs.ledger import State
+        from airflow_provider_lipsync.metrics import count
 
         if is_recorded_as_success(context["ti"]):
             if self._ledger is not None:

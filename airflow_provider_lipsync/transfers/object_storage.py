@@ -16,11 +16,9 @@ from airflow_provider_lipsync.exceptions import (
     LipsyncTransferFailed,
     LipsyncUnknownJob,
 )
-from airflow_provider_lipsync.jobs.card import tell_failure
 from airflow_provider_lipsync.jobs.outcome import LipsyncResult, as_sensor_error, as_task_error, job_id_of
 from airflow_provider_lipsync.jobs.wishes import IfExists, checked_if_exists
 from airflow_provider_lipsync.links import LipsyncPlayerLink
-from airflow_provider_lipsync.metrics import count_failure
 from airflow_provider_lipsync.operators.keeping import announce, open_keeper
 
 if TYPE_CHECKING:
@@ -81,6 +79,9 @@ class LipsyncToObjectStorageOperator(BaseOperator):
             with hook.open_web() as web:
                 result = self._store(context, hook, web)
         except LipsyncError as error:
+            from airflow_provider_lipsync.jobs.card import tell_failure
+            from airflow_provider_lipsync.metrics import count_failure
+
             count_failure(error, conn_id=self.lipsync_conn_id)
             raised = as_sensor_error(error)
             tell_failure(context, raised)

@@ -36,6 +36,7 @@ from airflow_provider_lipsync.jobs.outcome import (
 from airflow_provider_lipsync.jobs.waiting import JobEvent
 from airflow_provider_lipsync.jobs.wording import COMPLETED
 from airflow_provider_lipsync.links import LipsyncPlayerLink, player_url
+from airflow_provider_lipsync.metrics import count, count_failure
 from airflow_provider_lipsync.triggers.lipsync import LipsyncJobTrigger
 
 __all__ = ["LipsyncJobEndingTrigger"]
@@ -160,6 +161,7 @@ class LipsyncJobEndingTrigger(LipsyncJobTrigger):
         if job is not None:
             result = finished(job, self._known)
             self.log.info(COMPLETED, job.id, without_query(job.output or ""))
+            count("completed", conn_id=self.lipsync_conn_id, model=job.model or "")
             return result
         if event["status"] == "timeout":
             raise timed_out(self.job_id, seen=event["message"], job=None)
@@ -177,6 +179,7 @@ class LipsyncJobEndingTrigger(LipsyncJobTrigger):
             self.log.info("A worker fails the task, so that it is not retried: that could not help.")
             return _to_worker(dict(event) if event else {"message": error.message})
         self.log.error("%s", error)
+        count_failure(error, conn_id=self.lipsync_conn_id)  # else the worker does
         return TaskFailedEvent()
 
 

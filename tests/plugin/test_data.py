@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -45,7 +46,8 @@ def test_a_job_that_renders_is_shown_from_its_card(server: Server, ann: httpx.Cl
         "deferred",
         1,
     )
-    assert found["headline"] in ("Rendering for 42 s", "Rendering for 43 s", "Rendering for 44 s")
+    assert re.fullmatch(r"Rendering for \d\d s", found["headline"])
+    assert int(found["headline"].split()[2]) >= 42
     assert found["job_id"] == JOB
     assert found["labels"] == {"client": "acme"}
     assert found["inputs"] == [

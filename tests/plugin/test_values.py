@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_lipsync.plugin.task_facts import OURS, TaskFacts
@@ -100,6 +100,7 @@ def test_json_that_python_refuses_is_nothing() -> None:
     assert read_json(None) is None
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)  # a busy machine is no finding
 @given(
     ANYTHING, ANYTHING, ANYTHING, st.sampled_from([*OURS, "PythonOperator", None]), st.sampled_from(["failed", None])
 )
