@@ -24,7 +24,6 @@ __all__ = ["decoded_seconds"]
 _CONTAINERS = (
     "aac,ac3,aiff,amr,asf,au,avi,caf,flac,flv,m4a,matroska,mov,mp3,mp4,mpeg,mpegts,ogg,opus,w64,wav,webm,3gp,mj2"
 )
-_MOST_PIXELS = 64_000_000  # of a picture that is decoded to learn what a stream is
 _MOST_PACKETS = 2_000_000
 _LONGEST = 24 * 3600  # seconds of sound: silence can be packed a thousandfold
 _LOST = 0.5  # of the packets: with more of them broken, a length means nothing
@@ -42,9 +41,9 @@ def decoded_seconds(content: bytes, kind: Kind) -> float:
 
 @contextmanager
 def _opened(content: bytes) -> Iterator[Any]:
-    options = {"format_whitelist": _CONTAINERS, "max_pixels": str(_MOST_PIXELS)}
+    only = {"format_whitelist": _CONTAINERS}  # not as `options`: with them PyAV below 18 crashes over FLV and MPEG-TS
     try:
-        with av.open(io.BytesIO(content), metadata_errors="ignore", options=options) as container:
+        with av.open(io.BytesIO(content), metadata_errors="ignore", container_options=only) as container:
             yield container
     except av.FFmpegError as error:
         raise UnknownLengthError(f"it cannot be read as media ({error.strerror})") from None
