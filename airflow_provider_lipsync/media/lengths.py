@@ -1,7 +1,7 @@
 """How long a medium is, before money is spent on it: what its headers, indexes and ends say; never a whole download.
 
-Small files are read whole and measured by decoding them. Of large ones a length is told only where it is sure not to be
-lower than what a decoder finds; else it stays unknown.
+Small files are read whole and decoded, in a process of their own. Of large ones a length is told only where it is not
+lower than what a decoder would find; else it stays unknown.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_lipsync.media.kinds import HEAD, Kind, Sniffed, sniff
-from airflow_provider_lipsync.media.measure import library
+from airflow_provider_lipsync.media.measure.apart import is_installed, seconds_apart
 from airflow_provider_lipsync.media.measure.flac import flac_seconds
 from airflow_provider_lipsync.media.measure.iso import verify_boxes
 from airflow_provider_lipsync.media.measure.iso_pieces import iso_seconds
@@ -40,7 +40,7 @@ class Length:
     """How long a medium is.
 
     :param seconds: its length; None = unknown, which is never 0.
-    :param why: why it is unknown, as a clause without the file's name; empty where it is known.
+    :param why: why it is unknown, as a clause; empty where it is known.
     :param bytes_read: that were transferred to learn it.
     :param may_pass: whether it is unknown only because the file could not be read now: another try may tell.
     """
@@ -74,7 +74,7 @@ def length_of(source: Source, *, web: Web, log: Any, budget: int = 2_000_000) ->
 def _length(file: RangedFile, kind: Kind, budget: int) -> Length:
     may_pass = False
     try:
-        if not library.is_installed():
+        if not is_installed():
             raise UnknownLengthError(_NOT_INSTALLED)  # noqa: TRY301
         seconds = _checked(_seconds(file, kind, budget), kind)
         file.verify_unchanged()
@@ -107,7 +107,7 @@ def _seconds(file: RangedFile, kind: Kind, budget: int) -> float:
 def _small_seconds(file: RangedFile, kind: Kind, found: Sniffed) -> float:
     if found.suffix in _ISO:
         verify_boxes(file)
-    return library.whole_seconds(file.at(0, file.size), kind, library.Limits(_SECONDS))
+    return seconds_apart(file.at(0, file.size), kind, _SECONDS)
 
 
 def _large_seconds(file: RangedFile, kind: Kind, found: Sniffed, start: int) -> float:
@@ -117,18 +117,16 @@ def _large_seconds(file: RangedFile, kind: Kind, found: Sniffed, start: int) -> 
         return iso_seconds(file, kind)
     if found.suffix in (".webm", ".mkv"):
         return matroska_seconds(file, kind)
-    if kind is Kind.VIDEO:
-        return library.head_seconds(file, library.Limits(_SECONDS))
-    by_format: dict[str, Callable[[], float]] = {
+    sounds: dict[str, Callable[[], float]] = {
         ".mp3": lambda: mp3_seconds(file, start),
         ".flac": lambda: flac_seconds(file, start),
         ".ogg": lambda: ogg_seconds(file),
         ".ogv": lambda: ogg_seconds(file),
         ".wav": lambda: wav_seconds(file),
     }
-    if found.suffix not in by_format:
+    if kind is Kind.VIDEO or found.suffix not in sounds:
         raise UnknownLengthError(f"it is {found.name}, whose length is told only by reading all of it")
-    return by_format[found.suffix]()
+    return sounds[found.suffix]()
 
 
 def _checked(seconds: float, kind: Kind) -> float:

@@ -105,12 +105,11 @@ def encode_sound(
 ) -> Callable[[], None]:
     """Add a stream; return what writes it."""
     layout = "mono" if channels == 1 else "stereo"
-    stream = output.add_stream(codec, rate=rate, layout=layout, options={"strict": "-2", **(options or {})})
+    varying = {} if quality is None else {"flags": "+qscale", "global_quality": str(quality * 118)}  # FF_QP2LAMBDA
+    all_options = {"strict": "-2", **varying, **(options or {})}
+    stream = output.add_stream(codec, rate=rate, layout=layout, options=all_options)
     if bit_rate:
         stream.bit_rate = bit_rate
-    if quality is not None:
-        stream.codec_context.qscale = True
-        stream.codec_context.global_quality = quality * 118  # FF_QP2LAMBDA
 
     def write() -> None:
         frame = av.AudioFrame.from_ndarray(samples, format="s16", layout=layout)
@@ -302,7 +301,7 @@ def long_film(path: Path, frames: int) -> Path:
     with av.open(str(path), "w", format="mp4") as output:
         copies = []
         for source in (picture, tone):
-            with av.open(io.BytesIO(source)) as opened:
+            with av.open(io.BytesIO(source), "r") as opened:
                 stream = opened.streams[0]
                 packet = next(one for one in opened.demux(stream) if one.size)
                 copies.append((output.add_stream_from_template(stream), bytes(packet)[:64]))
@@ -354,6 +353,7 @@ def _film(container: str, codec: str, sound_codec: str, **more: Any) -> Odd:
     return make
 
 
+_PCM = ("pcm_s16le", "pcm_s24le", "pcm_f32le", "pcm_u8", "pcm_mulaw")
 _MP3_RATES = (16_000, 22_050, 24_000, 44_100, 48_000)
 KINDS: dict[str, tuple[str, Odd]] = {
     "mp3 cbr": ("audio", lambda c: mp3(_s(c), rate=c.choice(_MP3_RATES), channels=c.choice((1, 2)))),
@@ -398,4 +398,3 @@ KINDS: dict[str, tuple[str, Odd]] = {
     "webm live": ("video", lambda c: live_webm(random_seconds(c, 5), fps=c.choice((10, 25, 30)))),
     "mkv": ("video", _film("matroska", "libx264", "aac")),
 }
-_PCM = ("pcm_s16le", "pcm_s24le", "pcm_f32le", "pcm_u8", "pcm_mulaw")
