@@ -33,6 +33,7 @@ _MOST_DIGITS = 9  # of a map index
 _KEPT = ("dag_id", "run_id", "task_id", "map_index", "state", "conn_id", "label")  # across a login
 _LONGEST_KEPT = 500  # characters
 _LOGIN = "api/v2/auth/login"
+_UNPROCESSABLE = 422  # starlette changed its name for it
 
 _Id = Annotated[str, Query(min_length=1, max_length=_LONGEST_ID)]
 
@@ -67,7 +68,7 @@ def _task(
     elif map_index.isascii() and map_index.isdigit() and len(map_index) <= _MOST_DIGITS:
         index = int(map_index)
     else:
-        raise HTTPException(status.HTTP_422_UNPROCESSABLE_ENTITY, "map_index: a whole number is required.")
+        raise HTTPException(_UNPROCESSABLE, "map_index: a whole number is required.")
     return TaskKey(dag_id=run.dag_id, run_id=run.run_id, task_id=task_id, map_index=index)
 
 

@@ -48,13 +48,15 @@ def facts_of(session: Session, keys: Sequence[TaskKey]) -> list[TaskFacts]:
 
 
 def tasks_of_run(session: Session, dag_id: str, run_id: str, *, limit: int) -> list[TaskKey]:
-    """Return the task instances of a run that are ours, in the order in which they ran."""
-    has_card = exists().where(same_task(XComModel, TaskInstance), XComModel.key == CARD)
+    """Return the task instances of a run that are ours, by task and index."""
+    left = [exists().where(same_task(XComModel, TaskInstance), XComModel.key == CARD)]
+    if (store := state_store()) is not None:
+        left.append(exists().where(same_task(store, TaskInstance), store.key == CARD))
     wanted = (
         select(*key_columns(TaskInstance))
         .where(TaskInstance.dag_id == dag_id, TaskInstance.run_id == run_id)
-        .where(or_(TaskInstance.operator.in_(OURS), has_card))
-        .order_by(TaskInstance.start_date, TaskInstance.task_id, TaskInstance.map_index)
+        .where(or_(TaskInstance.operator.in_(OURS), *left))
+        .order_by(TaskInstance.task_id, TaskInstance.map_index)  # an order that stays while they run
         .limit(limit)
     )
     return [key_of(row) for row in session.execute(wanted)]
@@ -90,7 +92,6 @@ def _tasks(keys: Sequence[TaskKey]) -> Select[Any]:
             TaskInstance.operator,
             TaskInstance.state,
             TaskInstance.try_number,
-            TaskInstance.end_date,
             DagRun.state.label("run_state"),
             DagRun.id.label("dag_run_id"),
         )
@@ -114,7 +115,6 @@ def _facts(task: Any, xcoms: dict[str, object], records: dict[TaskKey, object] |
         task_state=_text(task.state),
         run_state=_text(task.run_state),
         try_number=task.try_number or 0,
-        ended_at=task.end_date.timestamp() if task.end_date else None,
         card=card,
         result=read_result(xcoms.get(RESULT)) if is_ours else None,
         job_id=job_id_in(xcoms.get(JOB_ID)) if is_ours else None,

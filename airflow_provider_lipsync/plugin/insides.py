@@ -108,7 +108,7 @@ def _decided(answer: object) -> bool:
     if isinstance(answer, Awaitable):
         if isinstance(answer, Coroutine):
             answer.close()
-        raise RuntimeError(_UNKNOWN_ANSWER)
+        raise RuntimeError(_UNKNOWN_ANSWER)  # noqa: TRY004 - no mistake of a caller
     return bool(answer)
 
 

@@ -25,7 +25,6 @@ class TaskFacts:
     :param operator: name of its class.
     :param task_state: Airflow's; None = not scheduled yet, or cleared.
     :param run_state: of its run.
-    :param ended_at: seconds since the epoch; None = not ended.
     :param card: what it bought.
     :param result: what it handed on.
     :param job_id: XCom ``job_id``.
@@ -40,7 +39,6 @@ class TaskFacts:
     task_state: str | None
     run_state: str | None = None
     try_number: int = 0
-    ended_at: float | None = None
     card: Card | None = None
     result: Result | None = None
     job_id: str | None = None

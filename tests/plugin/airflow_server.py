@@ -24,22 +24,21 @@ def main() -> None:
     from tests.plugin import scene
 
     scene.prepare(DAGS)
-    server = _serve(listener)
+    _serve(listener)
     print(json.dumps(url), file=answers, flush=True)
     for line in sys.stdin:
         request = json.loads(line)
         answer = getattr(scene, request["call"])(**request["arguments"])
         print(json.dumps(answer), file=answers, flush=True)
-    server.should_exit = True
+    os._exit(0)  # at once: nobody waits for what still streams
 
 
-def _serve(listener: socket.socket):  # type: ignore[no-untyped-def]
+def _serve(listener: socket.socket) -> None:
     import uvicorn
     from airflow.api_fastapi.app import create_app
 
     server = uvicorn.Server(uvicorn.Config(create_app(apps="core"), log_level="warning"))
     threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True).start()
-    return server
 
 
 if __name__ == "__main__":

@@ -58,12 +58,21 @@ def task(where: dict[str, Any], **changes: Any) -> None:
 
 def xcom(where: dict[str, Any], key: str, value: Any, at: float | None = None) -> None:
     """Push an XCom as a worker does."""
+    import inspect
+
+    from airflow.models.dagrun import DagRun
     from airflow.models.xcom import XComModel
     from airflow.utils.session import create_session
-    from sqlalchemy import update
+    from sqlalchemy import delete, select, update
 
     with create_session() as session:
-        XComModel.set(key=key, value=value, serialize=False, session=session, **where)
+        if "serialize" in inspect.signature(XComModel.set).parameters:
+            XComModel.set(key=key, value=value, serialize=False, session=session, **where)
+        else:  # Airflow 3.1, whose API for workers does the same
+            run = select(DagRun.id).where(*_of(DagRun, {name: where[name] for name in ("dag_id", "run_id")}))
+            session.execute(delete(XComModel).where(*_of(XComModel, where), XComModel.key == key))
+            session.add(XComModel(dag_run_id=session.scalar(run), key=key, value=value, **where))
+            session.flush()
         if at is not None:
             moved = update(XComModel).where(*_of(XComModel, where), XComModel.key == key)
             session.execute(moved.values(timestamp=datetime.fromtimestamp(at, UTC)))
@@ -144,8 +153,9 @@ def many(like: dict[str, Any], cards: list[dict[str, Any]], at: list[float]) -> 
         run_row = dict(session.execute(select(runs).where(model)).mappings().one())
         task_row = dict(session.execute(select(tasks).where(*_of(tasks.c, like))).mappings().one())
         del run_row["id"]
+        kind = type(task_row["id"])  # a text before Airflow 3.3
         session.execute(insert(runs), [{**run_row, "run_id": name} for name in names])
-        session.execute(insert(tasks), [{**task_row, "run_id": name, "id": uuid.uuid4()} for name in names])
+        session.execute(insert(tasks), [{**task_row, "run_id": name, "id": kind(str(uuid.uuid4()))} for name in names])
         ids = dict(session.execute(select(runs.c.run_id, runs.c.id).where(runs.c.run_id.in_(names[:1]))).all())
         first = ids[names[0]]
         rows = [

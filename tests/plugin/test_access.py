@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import httpx
 import pytest
@@ -116,6 +116,12 @@ def test_an_airflow_that_answers_in_a_way_that_is_not_known_shows_nothing(server
 # Logging in.
 
 
+def back_from(location: str) -> str:
+    """Return where a login leads back to; Airflow 3.1 is told it quoted twice, for it forgets to quote."""
+    told = parse_qs(urlsplit(location).query)["next"][0]
+    return unquote(told) if told.startswith("%2F") else told
+
+
 def test_who_opens_a_page_is_sent_to_the_login_and_back(nobody: httpx.Client, server: Server) -> None:
     task = new_task(server)
     sent = nobody.get("player", params=task.key, headers=HTML)
@@ -123,7 +129,7 @@ def test_who_opens_a_page_is_sent_to_the_login_and_back(nobody: httpx.Client, se
     assert (login.scheme, login.netloc, login.path) == ("", "", "/api/v2/auth/login")
     taken = httpx.get(f"{server.url}{sent.headers['location']}", trust_env=False)
     assert taken.status_code == 307, taken.text  # Airflow takes the address for a safe one
-    back = parse_qs(urlsplit(taken.headers["location"]).query)["next"][0]
+    back = parse_qs(urlsplit(taken.headers["location"]).query)["next"][0]  # as the form of the login reads it
     assert urlsplit(back).path == "/lipsync/player"
     with server.client("ann") as ann:
         found = ann.get(f"{server.url}{back}")
@@ -147,15 +153,17 @@ def test_the_login_leads_to_this_airflow_alone(
     sent = nobody.get("player", params=query, headers={**HTML, **headers})
     assert sent.status_code == 307
     location = sent.headers["location"]
-    assert location.startswith("/api/v2/auth/login?next=%2Flipsync%2Fplayer")
+    assert location.startswith("/api/v2/auth/login?next=%2")
+    assert back_from(location).startswith("/lipsync/player")
     assert "next=https" not in location
-    assert len(location) < 4000
+    assert len(location) < 5000
     assert "set-cookie" not in sent.headers
 
 
 def test_below_a_path_of_a_proxy_the_login_is_below_it_too(server: Server) -> None:
     found = server.call("login_address", base_url="https://host/team/airflow", path="/run", query="dag_id=a&run_id=b")
-    assert found == "/team/airflow/api/v2/auth/login?next=%2Fteam%2Fairflow%2Flipsync%2Frun%3Fdag_id%3Da%26run_id%3Db"
+    assert found.startswith("/team/airflow/api/v2/auth/login?next=%2")
+    assert back_from(found) == "/team/airflow/lipsync/run?dag_id=a&run_id=b"
 
 
 # Odd requests.

@@ -162,6 +162,12 @@ def test_a_run_shows_all_of_ours_and_the_sum(server: Server, ann: httpx.Client) 
     assert found["is_live"]
 
 
+def test_an_operator_of_ones_own_that_only_the_ledger_knows_is_in_its_run(server: Server, ann: httpx.Client) -> None:
+    task = new_task(server, "greet").set(state="running")
+    if task.remember(record()):
+        assert "greet" in {one["task_id"] for one in views(ann, task.key["run_id"])["views"]}
+
+
 def test_mapped_instances_have_each_their_own(server: Server, ann: httpx.Client) -> None:
     run = new_run(server)
     for index in range(3):

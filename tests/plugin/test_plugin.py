@@ -38,6 +38,23 @@ print("\\n".join(sorted(set(sys.modules) - before)))
     assert ours == {"airflow_provider_lipsync.plugin", "airflow_provider_lipsync.plugin.lipsync"}
 
 
+def test_what_each_module_exports_is_there() -> None:
+    """In a process of its own: they import Airflow's API server, which is not to be seen in other tests."""
+    script = """
+import importlib, pkgutil
+import airflow_provider_lipsync.plugin as room
+for found in pkgutil.iter_modules(room.__path__, room.__name__ + "."):
+    module = importlib.import_module(found.name)
+    assert module.__doc__, found.name
+    assert sorted(module.__all__) == sorted(set(module.__all__)), found.name
+    assert [name for name in module.__all__ if not hasattr(module, name)] == [], found.name
+    print(found.name)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.split()) >= 20
+
+
 @pytest.mark.parametrize("view", LipsyncPlugin.external_views, ids=lambda view: view["url_route"])
 def test_each_view_has_what_airflow_wants_and_leads_to_a_page(view: dict[str, Any], server: Server) -> None:
     assert view["destination"] in ("task_instance", "dag_run", "nav")
