@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Tab", "airflow", "browser", "film", "make_film", "shared_page", "tab", "tabs"]
 
 _PATIENCE = 10_000  # ms
+_GIVEN_UP = "net::ERR_ABORTED"  # by the browser itself: it has enough of a video, or goes to another page
 _AIRFLOWS_OWN = "can escape its sandboxing"  # said of the sandbox that Airflow gives to its frames
 
 
@@ -75,7 +76,7 @@ class Tab:
             self.mistakes.append(f"{response.status} {response.url}")
 
     def _on_failed(self, request: Request) -> None:
-        if request.resource_type != "media":  # a browser hangs up on a video when it has enough of it
+        if request.failure != _GIVEN_UP:
             self.mistakes.append(f"{request.failure} {request.url}")
 
 
