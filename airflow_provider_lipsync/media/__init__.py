@@ -1,1 +1,1 @@
-"""Media outside the API: keeping finished videos safe."""
+"""Media outside the API: how long they are, public URLs for them, keeping finished videos safe."""

@@ -23,7 +23,8 @@ ROOT = Path(airflow_provider_lipsync.__file__).parent
 MODULES = sorted(
     ".".join(path.relative_to(ROOT.parent).with_suffix("").parts)
     for path in ROOT.rglob("*.py")
-    if path.name not in ("__init__.py", "__main__.py")
+    # The plugin's modules import the API server, whose own imports warn: tests/plugin looks at them.
+    if path.name not in ("__init__.py", "__main__.py") and "plugin" not in path.parts
 )
 
 
@@ -162,7 +163,7 @@ def test_the_api_imports_nothing_of_airflow() -> None:
     assert not {name for name in loaded if name == "airflow" or name.startswith("airflow.")}
 
 
-@pytest.mark.parametrize("room", ["api", "hooks", "jobs", "media", "operators", "sensors", "transfers", "triggers"])
+@pytest.mark.parametrize("room", ["api", "hooks", "jobs", "media", "operators", "plugin", "sensors", "transfers", "triggers"])
 def test_no_room_imports_the_sandbox(room: str) -> None:
     for path in (ROOT / room).rglob("*.py"):
         assert "airflow_provider_lipsync.sandbox" not in path.read_text(), path
