@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from airflow.providers.standard.operators.hitl import HITLBranchOperator
-from airflow.sdk import Param, dag, task
+from airflow.sdk import Param, chain, dag, task
 
 from airflow_provider_lipsync.operators.lipsync import LipsyncImageOperator
 from airflow_provider_lipsync.transfers.object_storage import LipsyncToObjectStorageOperator
@@ -67,7 +67,7 @@ def approve() -> None:
                 "Reject": "give_up" if last else renders[number].task_id,
             },
         )
-        render >> decide >> [publish, rejected]
+        chain(render, decide, [publish, rejected])
 
 
 approve()

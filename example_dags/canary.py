@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import Param, dag, task
+from airflow.sdk import Param, chain, dag, task
 from airflow.timetables.trigger import CronTriggerTimetable  # from Airflow 3.2 on also in airflow.sdk
 
 from airflow_provider_lipsync.operators.lipsync import LipsyncImageOperator
@@ -81,8 +81,8 @@ def canary() -> None:
         labels={"purpose": "canary"},
         max_credits=10,
     )
-    there_is_a_sandbox() >> on_the_sandbox
-    connection() >> may_spend() >> for_real
+    chain(there_is_a_sandbox(), on_the_sandbox)
+    chain(connection(), may_spend(), for_real)
 
 
 canary()

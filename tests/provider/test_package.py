@@ -163,7 +163,9 @@ def test_the_api_imports_nothing_of_airflow() -> None:
     assert not {name for name in loaded if name == "airflow" or name.startswith("airflow.")}
 
 
-@pytest.mark.parametrize("room", ["api", "hooks", "jobs", "media", "operators", "plugin", "sensors", "transfers", "triggers"])
+@pytest.mark.parametrize(
+    "room", ["api", "hooks", "jobs", "media", "operators", "plugin", "sensors", "transfers", "triggers"]
+)
 def test_no_room_imports_the_sandbox(room: str) -> None:
     for path in (ROOT / room).rglob("*.py"):
         assert "airflow_provider_lipsync.sandbox" not in path.read_text(), path
