@@ -5,7 +5,8 @@ PIP_INSTALL = -m pip install --quiet --disable-pip-version-check
 WORKERS ?= 2
 FAST = -n $(WORKERS) --dist loadfile -m "not airflow and not full" --ignore=tests/reliability --durations=20
 # What knows nothing of Airflow is not run again on an older one.
-SAME_ON_ALL = --ignore=tests/api --ignore=tests/sandbox --ignore=tests/docs --ignore=tests/benchmarks
+SAME_ON_ALL = --ignore=tests/api --ignore=tests/sandbox --ignore=tests/docs --ignore=tests/benchmarks \
+	$(foreach page,jobs look player run trouble,--ignore=tests/plugin/test_pages_$(page).py)
 READY := .venv/.ready
 
 .PHONY: help chromium demo test test-all test-compat bench lint format clean
@@ -57,7 +58,7 @@ test-compat-%: .venv-%/.ready
 	.venv-$*/bin/python -m pytest $(FAST) $(SAME_ON_ALL) $(PYTEST_ARGS)
 
 chromium:
-	@command -v chromium >/dev/null || (apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium)
+	@command -v chromium >/dev/null || (apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium fonts-dejavu-core)
 
 # BENCH_ARGS: which parts (transfer, waiting, pace; all without), and the options of benchmarks/README.md.
 bench: .venv-bench/.ready

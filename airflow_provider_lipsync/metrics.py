@@ -1,11 +1,14 @@
 """What is counted and timed, by fixed names, through Airflow's own metrics. Nothing here may ever end a task.
 
-Tags are few and bounded: the connection and the model, and of what did not work its kind; never an id or a label.
+Tags are few and bounded: the connection and the model, and of what did not work its kind; never an id. What is bought
+is also counted by the task's labels, whose values are the user's to keep few.
 """
 
 from __future__ import annotations
 
 import logging
+import re
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -26,7 +29,18 @@ from airflow_provider_lipsync.exceptions import (
     LipsyncTransferFailed,
 )
 
-__all__ = ["KINDS", "NAMES", "PREFIX", "count", "count_failure", "gauge", "kind_of", "note_end", "timing"]
+__all__ = [
+    "KINDS",
+    "NAMES",
+    "PREFIX",
+    "count",
+    "count_failure",
+    "count_purchase",
+    "gauge",
+    "kind_of",
+    "note_end",
+    "timing",
+]
 
 log = logging.getLogger(__name__)
 
@@ -61,19 +75,30 @@ def kind_of(error: LipsyncError) -> str:
     return next((kind for known, kind in _KIND_OF if isinstance(error, known)), "other")
 
 
-def count(name: str, number: int = 1, *, conn_id: str, model: str = "", **more: str) -> None:
+def count(name: str, number: int = 1, *, conn_id: str, model: str = "", tags: Mapping[str, str] | None = None) -> None:
     """Add to a counter.
 
     :param name: without the prefix, one of :data:`NAMES`.
     :param model: the endpoint, e.g. ``lipsync-image``; empty = not known.
     """
-    _tell("incr", name, number, {"conn_id": conn_id, "model": model, **more})
+    _tell("incr", name, number, {"conn_id": conn_id, "model": model, **(tags or {})})
+
+
+def count_purchase(credits: int | None, *, conn_id: str, model: str, labels: Mapping[str, str] | None) -> None:  # noqa: A002
+    """Count a job that was bought, and its credits, by the task's labels, too: the bill is split so.
+
+    :param credits: as estimated; None = unknown, and only the job is counted.
+    """
+    tags = {f"label_{_plain(name)}": _plain(value) for name, value in (labels or {}).items()}
+    count("submitted", conn_id=conn_id, model=model, tags=tags)
+    if credits is not None:
+        count("credits_estimated", credits, conn_id=conn_id, model=model, tags=tags)
 
 
 def count_failure(error: LipsyncError, *, conn_id: str, model: str = "") -> None:
     """Count a try that failed, by its kind, and what an alert asks for by a name of its own."""
     kind = kind_of(error)
-    count("failed", conn_id=conn_id, model=model, kind=kind)
+    count("failed", conn_id=conn_id, model=model, tags={"kind": kind})
     if kind in NAMES:  # uncertain, no_credits, rate_limited
         count(kind, conn_id=conn_id, model=model)
 
@@ -104,6 +129,11 @@ def note_end(job: Job, *, submitted_at: float | None, now: float, conn_id: str) 
 def gauge(name: str, value: float, *, conn_id: str) -> None:
     """Tell how many there are now, likewise."""
     _tell("gauge", name, value, {"conn_id": conn_id})
+
+
+def _plain(text: str) -> str:
+    """Return a text that every backend takes as a tag: Airflow drops others."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", text)
 
 
 def _tell(how: str, name: str, value: Any, tags: dict[str, str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from importlib.metadata import version
 
@@ -29,3 +30,10 @@ def pytest_configure(config: pytest.Config) -> None:
     if version("apache-airflow-core").startswith("3.1."):
         config.addinivalue_line("filterwarnings", "default")
         config.addinivalue_line("filterwarnings", "error:::airflow_provider_lipsync")
+
+
+@pytest.fixture(autouse=True)
+def _no_wait_for_media_that_nobody_serves(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most tests name media of hosts that do not exist; how long a server is waited for is tested where it is read."""
+    if "tests/media" not in request.node.nodeid and "airflow_provider_lipsync" in sys.modules:
+        monkeypatch.setattr("airflow_provider_lipsync.media.origins._WAITS", ())

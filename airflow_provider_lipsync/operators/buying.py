@@ -119,12 +119,9 @@ class BuyingTask(KeepingTask, JobInputs):
         return LipsyncKnown(credits_estimated=cost.credits if cost else None, labels=labels)
 
     def _count_purchase(self, held: Held) -> None:
-        from airflow_provider_lipsync.metrics import count
+        from airflow_provider_lipsync.metrics import count_purchase
 
-        conn_id, model = self.lipsync_conn_id, self._model()
-        count("submitted", conn_id=conn_id, model=model)
-        if held.cost.credits is not None:
-            count("credits_estimated", held.cost.credits, conn_id=conn_id, model=model)
+        count_purchase(held.cost.credits, conn_id=self.lipsync_conn_id, model=self._model(), labels=self._labels)
 
     def _put_off(self, error: LipsyncRateLimited, refusals: Refusals) -> LipsyncRateLimited:
         """Free the worker until the vendor may take a submit; return what to raise where that cannot be."""

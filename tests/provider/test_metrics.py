@@ -187,3 +187,18 @@ def test_retries_of_one_purchase_are_not_counted_as_purchases(vendor: Shop, stat
     vendor.status = "completed"
     run_task(render(), tries.next())
     assert f"lipsync.submitted{TAGS}" not in statsd.came()
+
+
+def test_what_is_bought_is_counted_by_the_tasks_labels(vendor: Shop, statsd: Server) -> None:
+    vendor.output = "https://cdn.invalid/result.mp4"
+    labels = {"client": "acme & sons", "cost centre": 7}
+    run_task(render(labels=labels), new_context())
+    name = f"lipsync.submitted{TAGS},label_client=acme___sons,label_cost_centre=7"
+    came = statsd.came()
+    assert came[name] == "1|c", came
+    assert not [other for other in came if "label_" in other and not other.startswith("lipsync.submitted")]
+
+
+def test_credits_are_counted_as_many_as_were_estimated(statsd: Server) -> None:
+    metrics.count_purchase(26, conn_id="lipsync_default", model="lipsync-image", labels={"client": "acme"})
+    assert statsd.came()[f"lipsync.credits_estimated{TAGS},label_client=acme"] == "26|c"
