@@ -27,7 +27,7 @@ from airflow_provider_lipsync.media.web import Web
 from airflow_provider_lipsync.sandbox import SandboxServer
 from airflow_provider_lipsync.sandbox.render.picture import measure_video
 from airflow_provider_lipsync.sandbox.render.plan import UnreadableMediaError
-from airflow_provider_lipsync.sandbox.render.sound import read_sound, seconds_of
+from airflow_provider_lipsync.sandbox.render.sound import read_sound
 from tests.media import odd_media as odd
 from tests.media.publishing_support import MEDIA, encoded, memory_storage
 from tests.media.range_server import RangeServer, range_server
@@ -63,7 +63,7 @@ class Scale:
         self.put(content, field)
         try:
             path = self.folder / field
-            return measure_video(path) if field == "video" else seconds_of(read_sound(path))
+            return measure_video(path) if field == "video" else read_sound(path).seconds
         except UnreadableMediaError:
             return 0.0
 

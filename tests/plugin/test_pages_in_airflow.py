@@ -86,8 +86,11 @@ def test_the_jobs_are_in_airflows_navigation(server: Server, tab: Tab, run_id: s
     frame = tab.page.wait_for_selector("iframe[title='Lipsync jobs']").content_frame()
     frame.wait_for_selector("text=Charged but undelivered")
     frame.get_by_label("State").select_option("undelivered")
-    frame.wait_for_function("() => document.querySelectorAll('table.jobs tbody tr').length === 1")
-    assert frame.locator("table.jobs a").inner_text() == "render"
+    frame.wait_for_function(
+        "() => { const badges = [...document.querySelectorAll('table.jobs tbody tr td:first-child')];"
+        " return badges.length > 0 && badges.every(cell => cell.textContent.startsWith('Undelivered')); }"
+    )
+    assert "render" in frame.locator("table.jobs a").all_inner_texts()
 
 
 def test_who_is_not_logged_in_is_sent_to_do_so(server: Server, tabs: Any, run_id: str) -> None:
