@@ -189,7 +189,10 @@ class TaskInstanceOf(FakeTaskInstance):
     process: Process
 
     def xcom_push(self, key: str, value: Any) -> None:
-        self.process.pushes_id(value)
+        if key == "job_id":
+            self.process.pushes_id(value)
+        else:  # what is told beside it decides nothing
+            self.process.check()
         super().xcom_push(key, value)
 
     def xcom_pull(self, *, task_ids: str, key: str, map_indexes: int) -> Any:

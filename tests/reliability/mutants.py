@@ -36,7 +36,7 @@ class Mutant:
 
 
 def _forget_intent(patch: pytest.MonkeyPatch) -> None:
-    def intend(ledger: Ledger, *, endpoint: str, fingerprint: Mapping[str, str], now: float) -> Record:
+    def intend(ledger: Ledger, *, endpoint: str, fingerprint: Mapping[str, str], now: float, **_: object) -> Record:
         return Record(
             state=State.INTENT,
             endpoint=endpoint,
