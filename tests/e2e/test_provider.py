@@ -135,7 +135,9 @@ def test_private_media_go_in_and_the_video_is_kept(finished: Finished, s3: tuple
     assert client.list_objects_v2(Bucket=BUCKET, Prefix="staging/").get("Contents", []) == []
     [event] = finished.airflow.query("SELECT extra FROM asset_event")
     told = json.loads(event.extra) if isinstance(event.extra, str) else event.extra
-    assert told == {name: result[name] for name in ("job_id", "output_uri", "sha256", "size")}
+    names = ("job_id", "output_uri", "sha256", "size", "credits_estimated", "labels")
+    assert told == {name: result[name] for name in names}
+    assert told["credits_estimated"] == 12  # the voice has 6 s
 
 
 def test_no_signature_of_an_input_is_anywhere(finished: Finished, sandbox: SandboxServer, folder: Path) -> None:
