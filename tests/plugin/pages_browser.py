@@ -29,7 +29,8 @@ __all__ = ["Tab", "airflow", "browser", "film", "make_film", "shared_page", "tab
 
 _PATIENCE = 10_000  # ms
 _GIVEN_UP = "net::ERR_ABORTED"  # by the browser itself: it has enough of a video, or goes to another page
-_AIRFLOWS_OWN = "can escape its sandboxing"  # said of the sandbox that Airflow gives to its frames
+# Said of Airflow's own UI: of the sandbox that it gives to its frames, and, on 3.1, of how it starts.
+_AIRFLOWS_OWN = ("can escape its sandboxing", "No `HydrateFallback` element")
 
 
 @dataclass
@@ -65,7 +66,7 @@ class Tab:
         }
 
     def _on_console(self, told: ConsoleMessage) -> None:
-        if told.type in ("error", "warning") and _AIRFLOWS_OWN not in told.text:
+        if told.type in ("error", "warning") and not any(own in told.text for own in _AIRFLOWS_OWN):
             self.mistakes.append(told.text)
 
     def _on_error(self, error: Exception) -> None:
