@@ -236,6 +236,7 @@ def test_a_run_is_a_sheet_of_its_videos(airflow: RealAirflow, videos: str, page:
     frame.wait_for_function(
         "() => [...document.querySelectorAll('img')].filter(image => image.naturalWidth >= 100).length >= 3"
     )
+    frame.evaluate("Promise.all([...document.querySelectorAll('img[src]')].map(image => image.decode()))")
     shoot(page, "run")
 
 
