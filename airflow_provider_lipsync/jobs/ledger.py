@@ -66,6 +66,8 @@ class Record:
     :param cost: estimate of this purchase.
     :param spent: what the purchases before this one cost.
     :param note: why nothing is known or nothing was bought, for the person on call.
+    :param webhook_until: until when our own receiver takes a delivery of this purchase, seconds since the epoch; None =
+        none was asked for.
     """
 
     state: State
@@ -78,6 +80,7 @@ class Record:
     cost: Estimate = field(default_factory=Estimate)
     spent: Spent = field(default_factory=Spent)
     note: str = ""
+    webhook_until: float | None = None
 
     def spent_with_it(self) -> Spent:
         """Return what was spent up to now: a job that was refused, or only adopted, cost this task nothing."""
@@ -101,6 +104,7 @@ class Record:
             "spent": self.spent.credits,
             "spent_unknown": not self.spent.is_known,
             "note": self.note[:_LONGEST_NOTE],
+            "webhook_until": self.webhook_until,
         }
 
     @classmethod
@@ -121,6 +125,7 @@ class Record:
                 cost=Estimate(seconds=_whole(found.get("seconds")), credits=_whole(found.get("credits"))),
                 spent=Spent(credits=int(found.get("spent", 0)), is_known=not found.get("spent_unknown", False)),
                 note=str(found["note"]),
+                webhook_until=None if found.get("webhook_until") is None else float(found["webhook_until"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(f"the record cannot be understood ({type(error).__name__}: {error})") from None

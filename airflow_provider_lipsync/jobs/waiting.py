@@ -21,6 +21,7 @@ __all__ = [
     "JobWatch",
     "Logs",
     "Waiting",
+    "ended_event",
     "error_event",
     "is_tolerable",
     "timeout_event",
@@ -122,7 +123,7 @@ class JobWatch:
             pause = max(self._interval, min(found.retry_after or 0.0, LONGEST_WAIT))
         elif found is not None and found.status.is_terminal:
             self._learn(found, now)
-            return _ended(found)
+            return ended_event(found)
         else:
             self._note_job(found, now)
             pause = self._pause(now, chance)
@@ -211,6 +212,7 @@ def timeout_event(job_id: str, seen: str) -> JobEvent:
     return JobEvent(status="timeout", job_id=job_id, job=None, message=seen)
 
 
-def _ended(job: Job) -> JobEvent:
+def ended_event(job: Job) -> JobEvent:
+    """Return the event of a job that has ended."""
     status: Literal["completed", "failed"] = "completed" if job.status is JobStatus.COMPLETED else "failed"
     return JobEvent(status=status, job_id=job.id, job=job.as_dict(), message=job.error)
