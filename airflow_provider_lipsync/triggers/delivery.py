@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_lipsync._airflow import pull_own
+from airflow_provider_lipsync.jobs.clock import asleep_until
 from airflow_provider_lipsync.jobs.delivery import DELIVERY_KEY, delivered_job
 
 __all__ = ["LipsyncDeliveryTrigger"]
@@ -42,17 +42,12 @@ class LipsyncDeliveryTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then yield the one event."""
         status = "due"
-        await _sleep_until(min(self.not_before, self.until))
+        await asleep_until(min(self.not_before, self.until))
         while True:
             if delivered_job(await pull_own(self.task_instance, DELIVERY_KEY), self.nonce) is not None:
                 status = "delivered"
                 break
             if time.time() >= self.until:
                 break
-            await _sleep_until(min(time.time() + _PAUSE, self.until))
+            await asleep_until(min(time.time() + _PAUSE, self.until))
         yield TriggerEvent({"status": status, "nonce": self.nonce})  # type: ignore[no-untyped-call]
-
-
-async def _sleep_until(moment: float) -> None:
-    while (left := moment - time.time()) > 0:  # noqa: ASYNC110 - it is a clock that is waited for
-        await asyncio.sleep(min(left, _PAUSE))  # a clock that was set meanwhile is noticed that soon
