@@ -293,6 +293,14 @@ def test_webhooks_that_never_arrive_are_not_waited_for(
     assert net.is_trusted("lipsync_default")
 
 
+def test_in_dag_test_where_nobody_hears_a_webhook_a_job_is_looked_at(told: Tell, supervisor: Supervisor) -> None:
+    told(processing(), completed())
+    values = {"job_id": JOB_ID, "lipsync_conn_id": "lipsync_default", "poll_interval": 0.05, "nonce": NONCE}
+    trigger = LipsyncJobTrigger(**values, deadline=time.time() + 60, submitted_at=time.time())
+    assert run_trigger(trigger)["status"] == "completed"
+    assert supervisor.asked == []
+
+
 # Ids that were lost
 
 
