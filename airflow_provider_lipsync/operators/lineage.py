@@ -27,7 +27,7 @@ class LineageTask:
         result, card = told["return_value"], told[CARD_KEY]
         stored = result.get("output_uri")
         return _lineage(
-            inputs=list((card.get("inputs") or {}).values()),
+            inputs=list(dict.fromkeys((card.get("inputs") or {}).values())),
             outputs=[stored] if stored else [],
             job=_facet(result, card) if result or card else None,
         )

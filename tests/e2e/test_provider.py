@@ -31,7 +31,7 @@ pytestmark = pytest.mark.airflow
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[SandboxServer]:
-    with SandboxServer(keys=(KEY,), job_seconds=(12, 14)) as server:
+    with SandboxServer(keys=(KEY,), job_seconds=(20, 22)) as server:
         yield server
 
 
@@ -59,7 +59,7 @@ def airflow(
     bucket = f"s3://aws_e2e@{BUCKET}"
 
     def connection(key: str) -> str:
-        extra = {"staging_path": f"{bucket}/staging", "typical_seconds_low": 10, "typical_seconds_high": 15}
+        extra = {"staging_path": f"{bucket}/staging", "typical_seconds_low": 18, "typical_seconds_high": 24}
         return json.dumps({"conn_type": "lipsync", "host": sandbox.url, "password": key, "extra": extra})
 
     def sample(name: str) -> bytes:
