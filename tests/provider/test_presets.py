@@ -39,6 +39,12 @@ def test_what_is_free_is_retried(error: Any, pause: int) -> None:
     assert found.reason
 
 
+def test_a_submit_that_never_left_is_not_told_as_a_job_that_was_bought() -> None:
+    found = decided(as_submit_error(exceptions.LipsyncUnreachable("no such host", charged=exceptions.Charged.NO)))
+    assert (found.action, found.retry_delay) == (retry_policy.RetryAction.RETRY, timedelta(seconds=30))
+    assert "nothing was sent" in found.reason
+
+
 def test_a_job_that_failed_is_bought_again_only_if_that_was_asked_for() -> None:
     error = as_wait_error(exceptions.LipsyncJobFailed("no", job_id="j"), next_try="")
     assert decided(error).action is retry_policy.RetryAction.FAIL
