@@ -71,7 +71,8 @@ TESTS = """
         lipsync_sandbox.assert_nothing_submitted()
 
 
-    @pytest.mark.lipsync(faults=[{"fault": "fails", "times": 1}])
+    # Airflow 3.1 and 3.2 remember nothing by themselves.
+    @pytest.mark.lipsync(faults=[{"fault": "fails", "times": 1}], extra={"ledger_path": "file://LEDGER"})
     def test_a_retry_comes_at_once(lipsync_sandbox, lipsync_run):
         run = lipsync_run("weekly.py")
         assert (run.state, list(run.errors)) == ("success", ["render"])
@@ -138,6 +139,7 @@ LOCAL_TESTS = """
         return tmp_path
 
 
+    @pytest.mark.lipsync(extra={"ledger_path": "file://LEDGER"})  # dag.test() carries nothing on
     @pytest.mark.parametrize("credits", [
         pytest.param(10, id="canned"),
         pytest.param(12, id="rendered", marks=pytest.mark.lipsync(rendering=True, job_seconds=(0, 0))),
@@ -177,7 +179,8 @@ def project(tmp_path: Path) -> Path:
 
 @pytest.mark.airflow
 def test_a_users_dag_test_takes_three_lines_and_touches_no_airflow_of_theirs(project: Path) -> None:
-    (project / "test_weekly.py").write_text(dedent(TESTS))
+    (project / "ledger").mkdir()
+    (project / "test_weekly.py").write_text(dedent(TESTS).replace("LEDGER", str(project / "ledger")))
     done = run_pytest(project)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "9 passed" in done.stdout
@@ -186,8 +189,9 @@ def test_a_users_dag_test_takes_three_lines_and_touches_no_airflow_of_theirs(pro
 
 @pytest.mark.airflow
 def test_files_of_the_users_own_are_staged_and_a_run_that_failed_says_why(tmp_path: Path) -> None:
+    (tmp_path / "ledger").mkdir()
     (tmp_path / "local.py").write_text(dedent(LOCAL_DAG))
-    (tmp_path / "test_local.py").write_text(dedent(LOCAL_TESTS))
+    (tmp_path / "test_local.py").write_text(dedent(LOCAL_TESTS).replace("LEDGER", str(tmp_path / "ledger")))
     done = run_pytest(tmp_path)
     assert "1 failed, 2 passed" in done.stdout, done.stdout + done.stderr
     shown = done.stdout.split("Captured stdout call")[1]
