@@ -238,9 +238,16 @@ def test_a_limit_may_come_out_of_a_template(sounds: Sounds) -> None:
     task.max_credits = "25"
     with pytest.raises(LipsyncOverBudget):
         task.execute(new_context())
+
+
+@pytest.mark.parametrize(("rendered", "is_told"), [("None", True), ("", True), (None, False)])
+def test_a_template_that_comes_out_empty_is_no_limit_and_says_so(
+    sounds: Sounds, capfd: pytest.CaptureFixture[str], rendered: str | None, is_told: bool
+) -> None:
     task = task_for(sounds.speech(12.3), max_credits="{{ params.limit }}")
-    task.max_credits = "None"
+    task.max_credits = rendered
     assert run_task(task, new_context())["status"] == "completed"
+    assert ("the task has no limit of its own" in "".join(capfd.readouterr())) is is_told
 
 
 def test_a_limit_of_the_connection_that_is_none_is_refused(sounds: Sounds, vendor: Shop) -> None:
