@@ -15,7 +15,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-__all__ = ["load_bag", "main", "prepare_database", "run_dag"]
+__all__ = ["hurry", "load_bag", "main", "prepare_database", "run_dag"]
 
 
 def main() -> None:
@@ -65,7 +65,7 @@ def run_dag(dag: Any, conf: dict[str, Any], logical_date: str | None = None) -> 
     :param logical_date: as ISO 8601 has it; None = now.
     """
     when = {} if logical_date is None else {"logical_date": _moment(logical_date)}
-    _hurry(dag)
+    hurry(dag)
     with _noted_deferrals() as deferred, _noted_errors() as errors:
         run = dag.test(run_conf=conf, **when)
     instances = run.get_task_instances()
@@ -85,7 +85,7 @@ def _moment(text: str) -> Any:
     return pendulum.parse(text)
 
 
-def _hurry(dag: Any) -> None:
+def hurry(dag: Any) -> None:
     """Let retries come at once: ``dag.test()`` would sleep until they are due."""
     for task in dag.tasks:
         task.retry_delay = timedelta(0)
