@@ -77,8 +77,8 @@ class BuyingTask(ToldTask, JobInputs):
         with contextlib.suppress(Exception):
             ledger = self._open_ledger(context)
             record = ledger.read() if ledger else None
-            if record is None or record.state is not State.INTENT:
-                return record is not None and record.state is State.REFUSED
+            if record is None or record.state is State.REFUSED:
+                return record is not None
             ti = context["ti"]
             return ti.xcom_pull(task_ids=ti.task_id, key="job_id", map_indexes=ti.map_index) is None
         return False

@@ -76,7 +76,7 @@ class LipsyncJobTrigger(BaseTrigger):
 
     async def watched(self) -> JobEvent:
         """Wait for the job, together with all others of this connection, and return the event."""
-        told = await self._told() if self.nonce else None
+        told = await self._told() if self._may_be_told else None
         if told is not None:
             return ended_event(told)
         async with Watching(self.lipsync_conn_id) as watcher:
@@ -84,9 +84,14 @@ class LipsyncJobTrigger(BaseTrigger):
         if event["job"] is not None:
             job = read_job(event["job_id"], event["job"])
             note_end(job, submitted_at=self.submitted_at, now=Clock().now(), conn_id=self.lipsync_conn_id)
-            if self.nonce:
+            if self._may_be_told:
                 await self._note_untold()
         return event
+
+    @property
+    def _may_be_told(self) -> bool:
+        """Whether a webhook may tell of the job; in ``dag.test()``, where triggers have no task, nobody hears it."""
+        return bool(self.nonce) and self.task_instance is not None
 
     async def _told(self) -> Job | None:
         """Return the job if a webhook told of it before this trigger ran, or in its first seconds, when a task must not
@@ -146,7 +151,7 @@ class LipsyncJobTrigger(BaseTrigger):
             submitted_at=self.submitted_at,
             kind=self.kind,
             not_before=self._not_before(),
-            webhook=bool(self.nonce) and is_trusted(self.lipsync_conn_id),
+            webhook=self._may_be_told and is_trusted(self.lipsync_conn_id),
         )
 
     def _not_before(self) -> float:

@@ -63,8 +63,9 @@ class Pace:
 
 
 # On SQLite the API server now and then locks itself out and answers 500, nothing changed: `tests/runner/database.py`.
+# On PostgreSQL it was seen to answer so once in a thousand changes, while the scheduler wrote to the same rows.
 PACES = {
-    "postgresql": Pace(scenarios=64, tasks=16, attempts=1),
+    "postgresql": Pace(scenarios=64, tasks=16, attempts=4),
     "sqlite": Pace(scenarios=5, tasks=8, attempts=6),
 }
 
