@@ -9,6 +9,7 @@ import json
 import random
 import re
 import string
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -57,7 +58,7 @@ class Forger:
     """
 
     def __init__(self, goods: Sequence[Good], *, foreign_secret: str, host: str, seed: int) -> None:
-        self._goods, self._foreign, self._host = goods, foreign_secret, host
+        self._goods, self._foreign, self.host = goods, foreign_secret, host
         self._chance = random.Random(seed)
 
     def kinds(self) -> dict[str, Callable[[Good], bytes]]:
@@ -140,7 +141,9 @@ class Forger:
         return good.token[:at] + good.token[at].swapcase() + good.token[at + 1 :]
 
     def _expired(self, callback: Callback) -> Callback:
-        return replace(callback, expires_at=self._chance.choice([0, 1, 1_700_000_000, callback.expires_at - 6 * 3600]))
+        return replace(
+            callback, expires_at=self._chance.choice([0, 1, int(time.time()) - 1, int(time.time()) - 86_400])
+        )
 
     def _other(self, good: Good) -> Good:
         return self._chance.choice([other for other in self._goods if other is not good])
@@ -152,7 +155,7 @@ class Forger:
 
     def _targets(self) -> dict[str, Callable[[Good], bytes]]:
         def at(make: Callable[[str], str]) -> Callable[[Good], bytes]:
-            return lambda good: write_request("POST", make(good.token), good.body, host=self._host, headers=JSON)
+            return lambda good: write_request("POST", make(good.token), good.body, host=self.host, headers=JSON)
 
         encoded = self._encoded
         return {
@@ -223,7 +226,7 @@ class Forger:
         def headed(method: str = "POST", **headers: str) -> Callable[[Good], bytes]:
             named = {name.replace("_", "-"): value for name, value in headers.items()}
             return lambda good: write_request(
-                method, RECEIVER + good.token, good.body, host=self._host, headers=JSON | named
+                method, RECEIVER + good.token, good.body, host=self.host, headers=JSON | named
             )
 
         types = ("text/plain", "text/html", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x")
@@ -231,7 +234,7 @@ class Forger:
             **{f"method {method}": headed(method) for method in METHODS},
             **{f"content type {kind}": headed(Content_Type=kind) for kind in (*types, "", "application/jsonp")},
             "no content type": lambda good: write_request(
-                "POST", RECEIVER + good.token, good.body, host=self._host, headers={}
+                "POST", RECEIVER + good.token, good.body, host=self.host, headers={}
             ),
             "method overridden": headed("GET", X_HTTP_Method_Override="POST"),
             "chunked and too large": lambda good: self._chunked(good, MOST_BYTES + 1),
@@ -241,14 +244,14 @@ class Forger:
         head = write_request(
             "POST",
             RECEIVER + good.token,
-            host=self._host,
+            host=self.host,
             headers={**JSON, "Content-Length": None, "Transfer-Encoding": "chunked"},
         )
         body = good.body + b" " * size
         return head + b"%x\r\n" % len(body) + body + b"\r\n0\r\n\r\n"
 
     def _post(self, token: str, body: bytes) -> bytes:
-        return write_request("POST", RECEIVER + token, body, host=self._host, headers=JSON)
+        return write_request("POST", RECEIVER + token, body, host=self.host, headers=JSON)
 
 
 def _without(good: Good, name: str) -> bytes:
