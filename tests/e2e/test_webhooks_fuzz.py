@@ -19,7 +19,7 @@ import httpx
 import pytest
 
 from tests.e2e.hooks.fuzz import RECEIVER, Bad, Forger, Good
-from tests.e2e.hooks.scenarios import wait_until_resumable
+from tests.e2e.hooks.scenarios import wait_until_all_are_resumable
 from tests.e2e.hooks.stage import HookStage
 from tests.e2e.kill.run import Run
 from tests.runner.plugin import POSTGRESQL
@@ -74,9 +74,7 @@ def deferred_run(hooked: HookStage) -> Run:
     """Return a run whose tasks are deferred and whose jobs have ended, of which nobody has told."""
     run = Run(hooked, "bad requests", "hook_fuzz", {"connection": CONNECTION})
     run.start()
-    for index in range(24):
-        run.wait("deferred", map_index=index)
-    wait_until_resumable(run)
+    wait_until_all_are_resumable(run, 24)
     run.finish_all_jobs()
     return run
 

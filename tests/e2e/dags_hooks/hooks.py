@@ -17,7 +17,7 @@ COMMON = {
     "use_webhook": True,
     "outlets": [Asset("lipsync-videos")],
 }
-MAPPED = {"hook_mapped": 6, "hook_fuzz": 24}
+MAPPED = {"hook_few": 4, "hook_mapped": 6, "hook_fuzz": 24, "hook_hundreds": 300}
 
 
 def new_dag(name: str, retries: int = 0, retry_delay: float = 0) -> DAG:

@@ -42,9 +42,7 @@ def scenario(name: str, *, dag_id: str = "hook_cleared", **conf: Any) -> Callabl
 @scenario("told when the deferral is old enough", dag_id="hook_mapped")
 def told_late(run: Run) -> None:
     """All at once, mapped: each goes on with its own job, though nobody looks at any."""
-    for index in range(6):
-        run.wait("deferred", map_index=index)
-    wait_until_resumable(run)
+    wait_until_all_are_resumable(run, 6)
     run.finish_all_jobs()
     for index in range(6):
         run.wait("success", map_index=index)
@@ -235,6 +233,13 @@ def wait_until_resumable(run: Run) -> None:
     """Wait until all deferrals of a run are as old as a delivery wants them."""
     youngest = max(deferrals(run).values())
     time.sleep(max(0.0, RESUMABLE + 0.2 - (datetime.now(UTC) - youngest).total_seconds()))
+
+
+def wait_until_all_are_resumable(run: Run, jobs: int) -> None:
+    """Wait until as many tasks are deferred, and have been for as long."""
+    for index in range(jobs):
+        run.wait("deferred", map_index=index)
+    wait_until_resumable(run)
 
 
 def wait_until_delivered(run: Run, *, times: int = 1) -> None:

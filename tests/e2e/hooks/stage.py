@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from typing import Any, Literal
 from airflow_provider_lipsync.sandbox.server import SandboxServer
 from tests.e2e.kill.board import Board
 from tests.e2e.kill.stage import NEVER, PACES, SETTINGS, Folders, Stage
-from tests.runner import RealAirflow
+from tests.runner import COMPONENTS, RealAirflow
 from tests.runner.config import HOST, free_ports
 from tests.support.hooks import Hook, Told, receiver_settings
 
@@ -29,11 +29,17 @@ FAULTS: dict[str, list[dict[str, Any]]] = {
     "lipsync_lost": [{"fault": "webhook_lost"}],
     "lipsync_doubled": [{"fault": "webhook_doubled"}],
     "lipsync_early": [{"fault": "webhook_early", "seconds": UNSEEN}],
+    "lipsync_random": [
+        {"fault": "webhook_lost", "rate": 0.1},
+        {"fault": "webhook_doubled", "rate": 0.1},
+        {"fault": "webhook_early", "rate": 0.1, "seconds": UNSEEN},
+    ],
 }
 PATIENT = {"http_timeout": NEVER}
 IMPATIENT = {"http_timeout": 5}
 # Looks begin when nearly all jobs are done: in the seconds of a test where the webhook is lost, else never.
 LOOKED_AT_SOON = {"typical_seconds_low": 3, "typical_seconds_high": 5}
+LOOKED_AT_LATER = {"typical_seconds_low": 10, "typical_seconds_high": 40}
 NOT_LOOKED_AT = {"typical_seconds_low": 3000, "typical_seconds_high": 5000}
 
 
@@ -64,10 +70,15 @@ class NoOutage:
 
 
 @contextmanager
-def open_stage(database: Literal["sqlite", "postgresql"], root: Path) -> Iterator[HookStage]:
-    """Start everything; end everything."""
+def open_stage(
+    database: Literal["sqlite", "postgresql"], root: Path, *, prepare: Callable[[RealAirflow], None] | None = None
+) -> Iterator[HookStage]:
+    """Start everything; end everything.
+
+    :param prepare: is done to an Airflow that has a database and nothing else.
+    """
     with ExitStack() as stack:
-        vendors = {conn_id: stack.enter_context(_sandbox(faults)) for conn_id, faults in FAULTS.items()}
+        vendors = {conn_id: stack.enter_context(_sandbox(conn_id)) for conn_id in FAULTS}
         hooks = {hook.conn_id: hook for hook in _hooks(vendors)}
         [port] = free_ports(1)
         folders, pace = Folders(root), PACES[database]
@@ -80,8 +91,11 @@ def open_stage(database: Literal["sqlite", "postgresql"], root: Path) -> Iterato
             "KILL_MARKERS": str(folders.markers),
             "PYTHONPATH": str(MORTAL),
         }
-        airflow = RealAirflow(home=folders.home, dags=DAGS, database=database, env=env, port=port)
+        airflow = RealAirflow(home=folders.home, dags=DAGS, database=database, env=env, port=port, components=())
         stack.enter_context(airflow)
+        if prepare is not None:
+            prepare(airflow)
+        airflow.start(*COMPONENTS)
         board = stack.enter_context(Board(airflow))
         yield HookStage(
             airflow=airflow,
@@ -95,12 +109,14 @@ def open_stage(database: Literal["sqlite", "postgresql"], root: Path) -> Iterato
         )
 
 
-def _sandbox(faults: Sequence[Mapping[str, Any]]) -> SandboxServer:
-    return SandboxServer(canned=True, keys=(KEY,), job_seconds=(NEVER, NEVER), faults=faults)
+def _sandbox(conn_id: str) -> SandboxServer:
+    """Return one whose jobs end when a test says so, but for those that end at random."""
+    seconds = (10, 40) if conn_id == "lipsync_random" else (NEVER, NEVER)
+    return SandboxServer(canned=True, keys=(KEY,), job_seconds=seconds, faults=FAULTS[conn_id], fault_seed=7)
 
 
 def _hooks(vendors: Mapping[str, SandboxServer]) -> Iterator[Hook]:
-    of_its_own = {"lipsync_late": PATIENT, "lipsync_lost": LOOKED_AT_SOON}
+    of_its_own = {"lipsync_late": PATIENT, "lipsync_lost": LOOKED_AT_SOON, "lipsync_random": LOOKED_AT_LATER}
     for conn_id, vendor in vendors.items():
         yield Hook.at(vendor, conn_id, **{**NOT_LOOKED_AT, **of_its_own.get(conn_id, {})})
     yield Hook.at(vendors["lipsync_late"], "lipsync_impatient", **NOT_LOOKED_AT, **IMPATIENT)
