@@ -49,7 +49,7 @@ NAMES = frozenset(
     {
         *("submitted", "completed", "failed", "uncertain", "delivered"),
         *("credits_estimated", "rate_limited", "no_credits"),
-        *("job_seconds", "detection_lag", "in_flight"),
+        *("job_seconds", "detection_lag", "in_flight", "webhooks"),
     }
 )
 

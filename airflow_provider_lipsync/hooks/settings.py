@@ -107,6 +107,15 @@ class ConnectionSettings:
             max_connections=self.max_connections,
         )
 
+    def client_arguments(self) -> dict[str, Any]:
+        """Return the same as the arguments of a client, without the key."""
+        made_from = self.for_client()
+        return {
+            "base_url": made_from.target.base_url,
+            "timeouts": made_from.timeouts,
+            "max_connections": made_from.max_connections,
+        }
+
 
 def read_connection(conn: ConnectionLike) -> ConnectionSettings:
     """Return the settings of a connection.
