@@ -135,7 +135,9 @@ class ToldTask(KeepingTask):
     def _delivered_id(self, context: Context, event: Any, nonce: str) -> str | None:
         from airflow_provider_lipsync.jobs.delivery import DELIVERY_KEY, delivered_job
 
-        if isinstance(event, dict) and event.get("status") in ("completed", "failed"):
+        # The nonce, for SQLite gives ids of triggers again, and what an old trigger fires then resumes somebody else.
+        told = isinstance(event, dict) and event.get("nonce") == nonce
+        if told and event.get("status") in ("completed", "failed"):
             return str(event["job_id"])
         ti = context["ti"]
         with contextlib.suppress(Exception):  # a custom XCom backend: it has not written it

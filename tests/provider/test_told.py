@@ -199,6 +199,12 @@ def fire(**changes: Any) -> tuple[dict[str, Any], LipsyncJobTrigger]:
     return event, trigger
 
 
+def told_event(tries: Tries) -> dict[str, Any]:
+    """Return the event that the receiver hands over for the purchase of a task."""
+    nonce = record_of(tries)["nonce"]
+    return {"status": "completed", "job_id": JOB_ID, "job": ENDED, "message": "", "nonce": nonce}
+
+
 def hand_on(supervisor: Supervisor, *, nonce: str = NONCE, **changes: Any) -> None:
     job = read_job(JOB_ID, ENDED | changes)
     supervisor.xcoms["render", -1, DELIVERY_KEY] = delivery_of(nonce, job, at=time.time())
@@ -313,7 +319,7 @@ def test_a_lost_id_is_waited_for_without_a_worker_and_brought_back(told: Tell, l
     assert record_of(tries)["state"] == "intent"
     assert "job_id" not in context["ti"].xcoms
     bring_back(tries.store)
-    event = {"status": "completed", "job_id": JOB_ID, "job": ENDED, "message": ""}
+    event = told_event(tries)
     result = come_back(render(), deferred, context, event)
     assert (result["job_id"], result["status"]) == (JOB_ID, "completed")
     assert context["ti"].xcoms["job_id"] == JOB_ID
@@ -324,10 +330,22 @@ def test_the_id_that_a_resumed_task_is_told_is_written_where_our_own_doubt_stand
     server, tries = told(drop, completed()), Tries()
     context = tries.next()
     deferred = deferred_by(render(), context)
-    event = {"status": "completed", "job_id": JOB_ID, "job": ENDED, "message": ""}
-    assert come_back(render(), deferred, context, event)["job_id"] == JOB_ID
+    assert come_back(render(), deferred, context, told_event(tries))["job_id"] == JOB_ID
     assert record_of(tries)["job_id"] == JOB_ID
     assert posts(server) == 1
+
+
+@pytest.mark.parametrize("changes", [{"nonce": NONCE}, {}], ids=["of another purchase", "of a look"])
+def test_the_event_of_another_task_brings_no_id(told: Tell, changes: dict[str, str]) -> None:
+    """SQLite gives the id of a trigger again while that still runs: what it fires then resumes a stranger."""
+    _, tries = told(drop), Tries()
+    context = tries.next()
+    deferred = deferred_by(render(), context)
+    event = {"status": "completed", "job_id": "of-another-task", "job": ENDED, "message": "", **changes}
+    with pytest.raises(TaskDeferred) as again:
+        come_back(render(), deferred, context, event)
+    assert isinstance(again.value.trigger, LipsyncDeliveryTrigger)
+    assert record_of(tries)["job_id"] is None
 
 
 def test_the_trigger_of_the_wait_fires_once_a_delivery_stands(told: Tell, supervisor: Supervisor) -> None:

@@ -171,7 +171,7 @@ def _resumed(session: Session, task: Any, delivery: Delivery) -> Handing:
     left = deferral.since + resume_seconds() - time.time()
     if left > 0:
         return Handing(taken=Taken.STOOD, again=left)
-    resume(session, task, event_of(delivery.job))
+    resume(session, task, {**event_of(delivery.job), "nonce": delivery.nonce})
     return Handing(taken=Taken.STOOD, resumed=True)
 
 

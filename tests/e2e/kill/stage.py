@@ -121,6 +121,10 @@ class Stage:
     outage: Outage = field(default_factory=Outage)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
+    def vendor_of(self, conn_id: str) -> SandboxServer:
+        """The sandbox that a connection names."""
+        return self.late_vendor if conn_id == "lipsync_late" else self.vendor
+
     def change(self, call: Callable[[], T]) -> T:
         """Change something over Airflow's API, one at a time."""
         with self.lock:
