@@ -5,6 +5,7 @@ Airflow documents neither; the names below were read in the task SDK of 3.1, 3.2
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,6 +15,7 @@ __all__ = [
     "forget_result",
     "is_mapped",
     "is_recorded_as_success",
+    "pull_own",
     "pull_result",
     "push_link",
     "push_result",
@@ -21,6 +23,8 @@ __all__ = [
     "trigger_failure",
     "why_not_in_triggerer",
 ]
+
+log = logging.getLogger(__name__)
 
 _RESULT = "return_value"
 
@@ -114,6 +118,27 @@ async def pull_result(ti: Any, *, task_id: str, key: str, map_index: int) -> Any
     from airflow.sdk.execution_time.xcom import XCom
 
     return await XCom.aget_one(key=key, dag_id=ti.dag_id, run_id=ti.run_id, task_id=task_id, map_index=map_index)
+
+
+async def pull_own(ti: Any, key: str) -> Any:
+    """Return an XCom of a trigger's own task; None where there is none, or where it cannot be read now.
+
+    Read as it stands in the database: a custom XCom backend would block the triggerer, and has not written it.
+    """
+    if ti is None:  # dag.test() runs triggers without one
+        return None
+    from airflow.sdk.bases.xcom import BaseXCom
+    from airflow.sdk.execution_time.comms import GetXCom, XComResult
+    from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
+
+    try:
+        found = await SUPERVISOR_COMMS.asend(GetXCom(key=key, **_where(ti)))
+    except Exception as error:  # noqa: BLE001 - whatever it was: it is only a hint that is missed
+        log.warning("The XCom %s could not be read: %s.", key, type(error).__name__)
+        return None
+    if not isinstance(found, XComResult) or found.value is None:
+        return None
+    return BaseXCom.deserialize_value(found)
 
 
 async def push_result(ti: Any, value: Any) -> None:

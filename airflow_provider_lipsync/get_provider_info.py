@@ -83,6 +83,47 @@ _CONN_FIELDS: dict[str, dict[str, Any]] = {
         "description": "Finished videos may come from addresses that only this network knows. Default no.",
         "schema": {"type": ["boolean", "null"]},
     },
+    "webhook_base_url": {
+        "label": "Airflow's address for webhooks",
+        "description": "As the vendor reaches it, e.g. https://airflow.example.com. With a webhook secret, the vendor "
+        "tells when a job has ended; the receiver must be turned on in [lipsync].",
+        "schema": {"type": ["string", "null"]},
+    },
+    "webhook_secret": {
+        "label": "Webhook secret",
+        "description": "Signs the addresses that the vendor is given: at least 16 random characters, e.g. of openssl "
+        "rand -hex 32. Not the API key.",
+        "schema": {"type": ["string", "null"], "format": "password"},
+    },
+    "webhook_secret_previous": {
+        "label": "Webhook secret before",
+        "description": "Still believed after a change of the secret, until the jobs of that time have ended.",
+        "schema": {"type": ["string", "null"], "format": "password"},
+    },
+}
+
+# Airflow's own configuration, section [lipsync]: read by API servers alone.
+_CONFIG: dict[str, Any] = {
+    "lipsync": {
+        "description": "Settings of the Lipsync provider.",
+        "options": {
+            "webhook_receiver": {
+                "description": "Whether API servers receive the vendor's webhooks, at /lipsync/webhooks/. See "
+                "docs/webhooks.md before you turn it on.",
+                "version_added": "0.1.0",
+                "type": "boolean",
+                "example": None,
+                "default": "False",
+            },
+            "webhook_conn_ids": {
+                "description": "Ids of the connections whose jobs may be told of by webhook, separated by commas.",
+                "version_added": "0.1.0",
+                "type": "string",
+                "example": "lipsync_default,lipsync_brand",
+                "default": "",
+            },
+        },
+    }
 }
 
 _UI_FIELD_BEHAVIOUR: dict[str, Any] = {
@@ -108,7 +149,7 @@ def get_provider_info() -> dict[str, Any]:
         "triggers": [
             {
                 "integration-name": _INTEGRATION,
-                "python-modules": [f"{_ROOT}.triggers.{name}" for name in ("lipsync", "ending", "timer")],
+                "python-modules": [f"{_ROOT}.triggers.{name}" for name in ("lipsync", "ending", "timer", "delivery")],
             }
         ],
         "transfers": [
@@ -118,6 +159,7 @@ def get_provider_info() -> dict[str, Any]:
                 "python-module": f"{_ROOT}.transfers.object_storage",
             }
         ],
+        "config": _CONFIG,
         "extra-links": [f"{_ROOT}.links.LipsyncPlayerLink"],
         "connection-types": [
             {

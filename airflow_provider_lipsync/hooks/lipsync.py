@@ -65,7 +65,7 @@ class LipsyncHook(BaseHook):
         if self._client is None:
             from airflow_provider_lipsync.api.client import LipsyncClient
 
-            self._client = LipsyncClient(self.settings.target.api_key, **_client_arguments(self.settings))
+            self._client = LipsyncClient(self.settings.target.api_key, **self.settings.client_arguments())
         return self._client
 
     def get_conn(self) -> LipsyncClient:
@@ -84,7 +84,7 @@ class LipsyncHook(BaseHook):
         if self._async_client is None:
             from airflow_provider_lipsync.api.client import AsyncLipsyncClient
 
-            self._async_client = AsyncLipsyncClient(settings.target.api_key, **_client_arguments(settings))
+            self._async_client = AsyncLipsyncClient(settings.target.api_key, **settings.client_arguments())
         return self._async_client
 
     def look(self, job_id: str) -> Job | LipsyncError:
@@ -170,12 +170,3 @@ class LipsyncHook(BaseHook):
 def _form() -> dict[str, Any]:
     connection_type: dict[str, Any] = get_provider_info()["connection-types"][0]
     return connection_type
-
-
-def _client_arguments(settings: ConnectionSettings) -> dict[str, Any]:
-    made_from = settings.for_client()
-    return {
-        "base_url": made_from.target.base_url,
-        "timeouts": made_from.timeouts,
-        "max_connections": made_from.max_connections,
-    }

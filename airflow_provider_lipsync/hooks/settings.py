@@ -9,18 +9,20 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
+from airflow_provider_lipsync.api.callback import SHORTEST_SECRET
 from airflow_provider_lipsync.api.check import checked_credits
-from airflow_provider_lipsync.api.texts import holds_key, is_http_url
+from airflow_provider_lipsync.api.texts import holds_key, is_http_url, is_loopback
 from airflow_provider_lipsync.api.wire import DEFAULT_BASE_URL, Target
 from airflow_provider_lipsync.exceptions import LipsyncBadInput, LipsyncMisconfigured
 
 if TYPE_CHECKING:
     from airflow_provider_lipsync.api.settings import ClientSettings
 
-__all__ = ["ConnectionLike", "ConnectionSettings", "read_connection"]
+__all__ = ["ConnectionLike", "ConnectionSettings", "WebhookSettings", "read_connection"]
 
 _API_PATH = urlsplit(DEFAULT_BASE_URL).path
 _MB = 1_000_000
+_RECEIVER = "/lipsync/webhooks"  # where the plugin receives deliveries, below Airflow's own address
 
 
 class ConnectionLike(Protocol):
@@ -34,6 +36,29 @@ class ConnectionLike(Protocol):
 
     @property
     def extra_dejson(self) -> dict[str, Any]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebhookSettings:
+    """Where the vendor can reach this Airflow's own receiver, and what its URLs are signed with.
+
+    :param base_url: of Airflow as the vendor sees it, without a slash at its end.
+    :param secret: signs.
+    :param previous_secret: is still believed, while jobs that were bought by it render; None = none.
+    """
+
+    base_url: str
+    secret: str = field(repr=False)
+    previous_secret: str | None = field(default=None, repr=False)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What may have signed a delivery's URL."""
+        return (self.secret,) if self.previous_secret is None else (self.secret, self.previous_secret)
+
+    def url_of(self, token: str) -> str:
+        """Return the URL that the vendor is given."""
+        return f"{self.base_url}{_RECEIVER}/{token}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +78,7 @@ class ConnectionSettings:
     :param largest_output: bytes of a finished video at the most.
     :param max_credits_per_job: credits that one task may spend on its job, all tries together; None = no limit.
     :param allow_private_output_hosts: whether videos may be fetched from addresses that only this network knows.
+    :param webhook: how the vendor tells this Airflow that a job has ended; None = it is only looked at.
     """
 
     target: Target
@@ -68,6 +94,7 @@ class ConnectionSettings:
     largest_output: int = 10_000 * _MB
     max_credits_per_job: int | None = None
     allow_private_output_hosts: bool = False
+    webhook: WebhookSettings | None = None
 
     def for_client(self) -> ClientSettings:
         """Return what the clients of the API are made from."""
@@ -79,6 +106,15 @@ class ConnectionSettings:
             timeouts=Timeouts(connect=min(10.0, seconds), read=seconds, write=seconds, total=max(60.0, 2 * seconds)),
             max_connections=self.max_connections,
         )
+
+    def client_arguments(self) -> dict[str, Any]:
+        """Return the same as the arguments of a client, without the key."""
+        made_from = self.for_client()
+        return {
+            "base_url": made_from.target.base_url,
+            "timeouts": made_from.timeouts,
+            "max_connections": made_from.max_connections,
+        }
 
 
 def read_connection(conn: ConnectionLike) -> ConnectionSettings:
@@ -109,6 +145,7 @@ def read_connection(conn: ConnectionLike) -> ConnectionSettings:
             largest_output=int(_number(extras, "max_output_mb", 10_000, least=1) * _MB),
             max_credits_per_job=_credits(extras),
             allow_private_output_hosts=_switch(extras, "allow_private_output_hosts"),
+            webhook=_webhook(extras, target),
         )
     except LipsyncMisconfigured as error:
         raise LipsyncMisconfigured(f"connection {conn.conn_id!r}: {error.message}") from None
@@ -141,6 +178,45 @@ def _url_bases(extras: Mapping[str, Any], api_key: str) -> dict[str, str]:
 def _is_base(item: tuple[object, object]) -> bool:
     path, url = item
     return isinstance(path, str) and "://" in path and isinstance(url, str) and is_http_url(url) and "@" not in url
+
+
+def _webhook(extras: Mapping[str, Any], target: Target) -> WebhookSettings | None:
+    base_url, secret, previous = (
+        _words(extras, name) for name in ("webhook_base_url", "webhook_secret", "webhook_secret_previous")
+    )
+    if not base_url or not secret:
+        if secret or previous or base_url:
+            raise LipsyncMisconfigured("the extras webhook_base_url and webhook_secret go together: one is missing")
+        return None
+    for name, value in (("webhook_secret", secret), ("webhook_secret_previous", previous)):
+        if value and (len(value) < SHORTEST_SECRET or holds_key(value, target.api_key)):
+            raise LipsyncMisconfigured(
+                f"the extra {name} must be a random text of at least {SHORTEST_SECRET} characters, and not the API key "
+                "(openssl rand -hex 32 makes one)"
+            )
+    _verify_webhook_base(base_url, target)
+    return WebhookSettings(base_url=base_url.rstrip("/"), secret=secret, previous_secret=previous or None)
+
+
+def _words(extras: Mapping[str, Any], name: str) -> str:
+    value = extras.get(name)
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise LipsyncMisconfigured(f"the extra {name} must be a text")
+    return value.strip()
+
+
+def _verify_webhook_base(url: str, target: Target) -> None:
+    """Let the vendor send only over TLS, save where it is on this very machine: the sandbox."""
+    parts = urlsplit(url) if is_http_url(url) else None
+    if parts is None or "@" in url or "?" in url or "#" in url or holds_key(url, target.api_key):
+        raise LipsyncMisconfigured("the extra webhook_base_url must be a URL such as https://airflow.example.com")
+    vendor = urlsplit(target.base_url).hostname or ""
+    if parts.scheme != "https" and not (is_loopback(parts.hostname or "") and is_loopback(vendor)):
+        raise LipsyncMisconfigured(
+            "the extra webhook_base_url must begin with https:// (http is for the local sandbox)"
+        )
 
 
 def _credits(extras: Mapping[str, Any]) -> int | None:

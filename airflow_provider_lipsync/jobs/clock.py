@@ -8,9 +8,15 @@ from collections.abc import Callable
 from contextvars import Context
 from typing import Protocol
 
-__all__ = ["Clock", "Timer"]
+__all__ = ["Clock", "Timer", "asleep_until"]
 
 _LONGEST_TIMER = 60.0  # seconds: a machine that slept, or whose clock was set, is noticed within
+
+
+async def asleep_until(moment: float) -> None:
+    """Sleep until a moment, in seconds since the epoch; a clock that is set meanwhile is noticed."""
+    while (left := moment - time.time()) > 0:  # noqa: ASYNC110 - it is a clock that is waited for
+        await asyncio.sleep(min(left, _LONGEST_TIMER))
 
 
 class Timer(Protocol):

@@ -66,6 +66,8 @@ class Record:
     :param cost: estimate of this purchase.
     :param spent: what the purchases before this one cost.
     :param note: why nothing is known or nothing was bought, for the person on call.
+    :param webhook_until: until when our own receiver takes a delivery of this purchase, seconds since the epoch; None =
+        none was asked for.
     """
 
     state: State
@@ -78,6 +80,7 @@ class Record:
     cost: Estimate = field(default_factory=Estimate)
     spent: Spent = field(default_factory=Spent)
     note: str = ""
+    webhook_until: float | None = None
 
     def spent_with_it(self) -> Spent:
         """Return what was spent up to now: a job that was refused, or only adopted, cost this task nothing."""
@@ -101,6 +104,7 @@ class Record:
             "spent": self.spent.credits,
             "spent_unknown": not self.spent.is_known,
             "note": self.note[:_LONGEST_NOTE],
+            "webhook_until": self.webhook_until,
         }
 
     @classmethod
@@ -121,6 +125,7 @@ class Record:
                 cost=Estimate(seconds=_whole(found.get("seconds")), credits=_whole(found.get("credits"))),
                 spent=Spent(credits=int(found.get("spent", 0)), is_known=not found.get("spent_unknown", False)),
                 note=str(found["note"]),
+                webhook_until=None if found.get("webhook_until") is None else float(found["webhook_until"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(f"the record cannot be understood ({type(error).__name__}: {error})") from None
@@ -179,6 +184,11 @@ class Ledger:
         last = self._last
         return last.cost if last is not None and last.job_id == job_id else Estimate()
 
+    def nonce_of(self, job_id: str) -> str:
+        """Return the name of the purchase of a job that a webhook may tell of, likewise; empty where none may."""
+        last = self._last
+        return last.nonce if last is not None and last.job_id == job_id and last.webhook_until is not None else ""
+
     def read(self) -> Record | None:
         """Return what is known; None where nothing was ever bought.
 
@@ -200,11 +210,13 @@ class Ledger:
         now: float,
         cost: Estimate | None = None,
         spent: Spent | None = None,
+        webhook_until: float | None = None,
     ) -> Record:
         """Write that a submit is about to leave, and see that it was written.
 
         :param cost: estimate of it.
         :param spent: before it.
+        :param webhook_until: see :class:`Record`.
         :raises LipsyncLedgerUnavailable: it was not; the submit must not leave.
         """
         record = Record(
@@ -215,6 +227,7 @@ class Ledger:
             fingerprint=fingerprint,
             cost=cost or Estimate(),
             spent=spent or Spent(),
+            webhook_until=webhook_until,
         )
         self.renew(record)
         kept = self.read()
@@ -278,6 +291,8 @@ class Ledger:
         if self._is_taken_over(record):
             self._log.warning("The ledger (%s) belongs to a later try by now: nothing was written.", self.place)
             return
+        if record.job_id is None and self._is_found(record):
+            return
         try:
             self._memory.save(record.as_json())
         except Exception as error:  # noqa: BLE001 - what it says is not worth a failed task; the next try looks anew
@@ -309,6 +324,16 @@ class Ledger:
         except LipsyncLedgerUnavailable:
             return False
         return standing is not None and standing.nonce != record.nonce
+
+    def _is_found(self, record: Record) -> bool:
+        """Whether a webhook has brought the id of this purchase meanwhile: that is worth more than our doubt."""
+        if record.webhook_until is None:
+            return False
+        try:
+            standing = self.read()
+        except LipsyncLedgerUnavailable:
+            return False
+        return standing is not None and standing.nonce == record.nonce and standing.job_id is not None
 
     def _tell_unwritten(self, record: Record, why: str) -> None:
         self.knows_id = False

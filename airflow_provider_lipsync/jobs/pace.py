@@ -13,7 +13,7 @@ from collections import deque
 from functools import partial
 from itertools import accumulate, pairwise
 
-__all__ = ["Durations", "next_pause"]
+__all__ = ["Durations", "net_pause", "next_pause"]
 
 _REMEMBERED = 400  # jobs; what is longer ago is forgotten, so that a vendor who became quicker is followed
 _ENOUGH = 20  # jobs, from which on their times replace the connection's marks
@@ -29,6 +29,9 @@ _EARLY_BY_MARKS = 0.25  # of the low mark, likewise: nothing was seen yet that w
 _SHORTEST = 0.5  # of the interval: looks that are denser would gain less than they cost
 _COST = 0.4  # of what would make plain polling at the interval the cheapest where ends are evenly likely
 _CHOICES = 24  # of the next look that are compared; more find nothing that is worth naming
+_NEARLY_ALL = 0.98  # of the jobs have ended before one that a webhook should have told of is looked at
+_MARGIN = 1.1  # of that time, on top: the webhook itself takes a moment
+_NET_INTERVALS, _NET_SHARE, _NET_LONGEST = 6.0, 0.25, 300.0  # then: so many intervals, that share of its age, seconds
 _JITTER = 0.05  # of the interval, either way: more would miss the moments that are worth a look
 _INTERVALS = 8  # for which tables are kept; tasks of one connection rarely have more
 
@@ -40,7 +43,7 @@ class Durations:
     :param high: seconds that a slow job takes, likewise.
     """
 
-    __slots__ = ("_mass", "_new", "_spans", "_tables", "_width", "high", "low")
+    __slots__ = ("_late", "_mass", "_new", "_spans", "_tables", "_width", "high", "low")
 
     def __init__(self, *, low: float, high: float) -> None:
         self.low = low
@@ -49,6 +52,7 @@ class Durations:
         self._new = 0  # jobs since the distribution was worked out
         self._mass: list[float] = []  # jobs by bin, and at last those beyond; empty = not enough seen
         self._width = 0.0  # of a bin, seconds
+        self._late = self.high  # seconds, by which nearly all have ended
         self._tables: dict[float, list[float]] = {}
 
     @property
@@ -72,6 +76,10 @@ class Durations:
             self._tables.clear()
             self._work_out()
 
+    def nearly_all(self) -> float:
+        """Return the seconds after which nearly all jobs have ended, and been told of where somebody tells."""
+        return self._late * _MARGIN
+
     def pause(self, age: float, poll_interval: float) -> float:
         """Return the seconds until the next look at a job of that age, without jitter."""
         if not self._mass:
@@ -92,6 +100,7 @@ class Durations:
         ends = sorted(last for _, last in self._spans)
         known = len(ends)
         self._width = width = max(ends[int(_REACH * (known - 1))] * 1.05, 1e-3) / _BINS
+        self._late = ends[int(_NEARLY_ALL * (known - 1))]
         spans = [(min(_BINS, int(first / width)), min(_BINS, int(last / width))) for first, last in self._spans]
         middle = ends[known * 3 // 4] - ends[known // 4]
         reach = int(_BLUR * middle * known**-0.2 / width)
@@ -202,3 +211,14 @@ def next_pause(*, age: float, poll_interval: float, durations: Durations | None,
     """
     pause = poll_interval if durations is None else durations.pause(age, poll_interval)
     return pause + _JITTER * min(pause, poll_interval) * (2.0 * chance - 1.0)
+
+
+def net_pause(*, age: float, poll_interval: float, durations: Durations, chance: float) -> float:
+    """Return the seconds until the next look at a job that a webhook should tell of: none before nearly all have ended,
+    and then few, since only a delivery that was lost makes one worth it.
+
+    The parameters are those of :func:`next_pause`.
+    """
+    rare = min(_NET_LONGEST, max(_NET_INTERVALS * poll_interval, _NET_SHARE * age))
+    pause = max(durations.nearly_all() - age, 0.0) or rare
+    return pause + _JITTER * rare * chance

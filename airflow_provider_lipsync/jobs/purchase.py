@@ -17,6 +17,7 @@ from airflow_provider_lipsync.exceptions import (
     LipsyncUnknownJob,
 )
 from airflow_provider_lipsync.jobs.budget import Budget, Estimate, Spent
+from airflow_provider_lipsync.jobs.callbacks import CallbackUrls
 from airflow_provider_lipsync.jobs.ledger import Ledger, Record, State, unhurried
 from airflow_provider_lipsync.jobs.policy import Action, Plan, plan_try
 from airflow_provider_lipsync.jobs.wanted import Marks, Wanted
@@ -62,6 +63,7 @@ class Purchase:
     :param keeper: knows what stands where the video is to stand; None where it is not to be kept.
     :param budget: credits that may be spent.
     :param labels: of the task, for the log; None = none.
+    :param callbacks: makes the URL at which the vendor tells our own receiver of the job; None = it is not told.
     :param is_first_try: whether no earlier try can have bought anything; read only where there is no ledger.
     :param job_timeout: seconds from the submit.
     :param log: the task's.
@@ -77,6 +79,7 @@ class Purchase:
     job_timeout: float
     log: Any
     labels: Mapping[str, str] | None = None
+    callbacks: CallbackUrls | None = None
     now: Callable[[], float] = time.time
 
     def job_for(self, wanted: Wanted, *, resume_job_id: str | None = None) -> Held | Receipt:
@@ -204,9 +207,13 @@ class Purchase:
             return standing
         spent = Spent() if record is None else record.spent_with_it()
         request, cost = self._affordable(wanted, spent)
+        now = self.now()
+        until = self.callbacks.until(now + self.job_timeout) if self.callbacks else None
         intent = ledger.intend(
-            endpoint=wanted.endpoint.value, fingerprint=marks, now=self.now(), cost=cost, spent=spent
+            endpoint=wanted.endpoint.value, fingerprint=marks, now=now, cost=cost, spent=spent, webhook_until=until
         )
+        if self.callbacks:
+            request = replace(request, webhook=self.callbacks.url_of(intent))
         try:
             job = self.submit(request)
         except LipsyncSubmitUncertain as error:

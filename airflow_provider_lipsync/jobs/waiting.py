@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol, TypedDict
 from airflow_provider_lipsync.api.models import Job, JobStatus
 from airflow_provider_lipsync.api.retry import LONGEST_WAIT, RetryPolicy
 from airflow_provider_lipsync.exceptions import LipsyncError, LipsyncPollFault, LipsyncUnknownJob
-from airflow_provider_lipsync.jobs.pace import Durations, next_pause
+from airflow_provider_lipsync.jobs.pace import Durations, net_pause, next_pause
 
 __all__ = [
     "ONE_ATTEMPT",
@@ -21,6 +21,7 @@ __all__ = [
     "JobWatch",
     "Logs",
     "Waiting",
+    "ended_event",
     "error_event",
     "is_tolerable",
     "timeout_event",
@@ -61,6 +62,7 @@ class Waiting:
     :param submitted_at: when the job was bought; None = not known: it is looked at by the interval alone.
     :param kind: what the job was bought as; jobs of one kind take a similar time. Empty = not known.
     :param not_before: no look before it, and nothing made of one that somebody else had.
+    :param webhook: whether a webhook is expected to tell of it: looks are the net below that.
     """
 
     job_id: str
@@ -69,6 +71,7 @@ class Waiting:
     submitted_at: float | None = None
     kind: str = ""
     not_before: float = 0.0
+    webhook: bool = False
 
 
 class JobWatch:
@@ -122,7 +125,7 @@ class JobWatch:
             pause = max(self._interval, min(found.retry_after or 0.0, LONGEST_WAIT))
         elif found is not None and found.status.is_terminal:
             self._learn(found, now)
-            return _ended(found)
+            return ended_event(found)
         else:
             self._note_job(found, now)
             pause = self._pause(now, chance)
@@ -147,17 +150,24 @@ class JobWatch:
     def _first_look(self, now: float, chance: float) -> float:
         """Return when to look first: one that comes late in its job's life looks at once."""
         earliest, durations = self.waiting.not_before, self._durations
-        if earliest <= now and (durations is None or self._age(now) >= durations.low):
+        if earliest <= now and (durations is None or self._age(now) >= self._worth_a_look(durations)):
             return now
         return max(earliest, now + self._pause(now, chance))
 
+    def _worth_a_look(self, durations: Durations) -> float:
+        return durations.nearly_all() if self.waiting.webhook else durations.low
+
     def _pause(self, now: float, chance: float) -> float:
+        if self.waiting.webhook and self._durations is not None:
+            return net_pause(age=self._age(now), poll_interval=self._interval, durations=self._durations, chance=chance)
         return next_pause(age=self._age(now), poll_interval=self._interval, durations=self._durations, chance=chance)
 
     def _age(self, now: float) -> float:
         return max(0.0, now - (self.waiting.submitted_at or now))
 
     def _learn(self, job: Job, now: float) -> None:
+        if self.waiting.webhook and job.execution_time is None:
+            return  # it was not looked at for so long that nothing is known of it
         if self._durations is not None and job.status is JobStatus.COMPLETED:
             age = self._age(now)
             unseen = age if self._looked_at is None else min(age, now - self._looked_at)
@@ -211,6 +221,7 @@ def timeout_event(job_id: str, seen: str) -> JobEvent:
     return JobEvent(status="timeout", job_id=job_id, job=None, message=seen)
 
 
-def _ended(job: Job) -> JobEvent:
+def ended_event(job: Job) -> JobEvent:
+    """Return the event of a job that has ended."""
     status: Literal["completed", "failed"] = "completed" if job.status is JobStatus.COMPLETED else "failed"
     return JobEvent(status=status, job_id=job.id, job=job.as_dict(), message=job.error)

@@ -42,14 +42,14 @@ class Watcher:
     """Looks at jobs for all who wait for them on one connection. It belongs to one event loop; close it.
 
     :param line: looks at a job.
-    :param learned: returns what is known of the time that jobs of a kind take; None = look by the interval alone.
+    :param learned: returns what is known of the time that jobs such as one take; None = look by the interval alone.
     """
 
     def __init__(
         self,
         line: Line,
         *,
-        learned: Callable[[ConnectionSettings, str], Durations | None],
+        learned: Callable[[ConnectionSettings, Waiting], Durations | None],
         clock: Clock,
         chance: Callable[[], float] = random.random,
     ) -> None:
@@ -134,7 +134,7 @@ class Watcher:
         if newcomer.answer.done():
             return
         waiting, now = newcomer.waiting, self._now()
-        durations = self._learned(settings, waiting.kind)
+        durations = self._learned(settings, waiting)
         watch = JobWatch(waiting, now=now, log=newcomer.log, durations=durations, chance=self._chance())
         job = self._jobs.get(waiting.job_id)
         if job is None:

@@ -12,6 +12,7 @@ from airflow_provider_lipsync.hooks.settings import ConnectionSettings
 from airflow_provider_lipsync.jobs.clock import Clock
 from airflow_provider_lipsync.jobs.line import Line
 from airflow_provider_lipsync.jobs.pace import Durations
+from airflow_provider_lipsync.jobs.waiting import Waiting
 from airflow_provider_lipsync.jobs.watcher import Watcher
 
 __all__ = ["Watching"]
@@ -65,8 +66,9 @@ class Watching:
 def _new_watcher(conn_id: str) -> Watcher:
     clock = Clock()
 
-    def learned(settings: ConnectionSettings, kind: str) -> Durations | None:
-        return _durations(conn_id, kind, settings) if settings.adaptive_polling else None
+    def learned(settings: ConnectionSettings, waiting: Waiting) -> Durations | None:
+        is_asked = settings.adaptive_polling or waiting.webhook
+        return _durations(conn_id, waiting.kind, settings) if is_asked else None
 
     return Watcher(Line(conn_id, clock=clock), learned=learned, clock=clock)
 

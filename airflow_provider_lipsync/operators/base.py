@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 else:
     _Task = object
 
-__all__ = ["BACKSTOP_SECONDS", "JobTask"]
+__all__ = ["BACKSTOP_SECONDS", "JobTask", "slept_until"]
 
 # Seconds behind the moment by which a trigger fires, after which Airflow itself ends a deferral: its triggerer never
 # came back.
@@ -64,6 +64,10 @@ class JobTask(_Task):
     def _known(self, job_id: str) -> LipsyncKnown | None:
         """Return what is known of a job beyond what the vendor tells; None = nothing."""
         return None
+
+    def _nonce_of(self, job_id: str) -> str:
+        """Return the ledger's name of its purchase where a webhook is to tell of it; empty = it is only looked at."""
+        return ""
 
     def _known_job_id(self, context: Context) -> str:
         """Return the job's id when a resumed task was not told it."""
@@ -166,10 +170,11 @@ class JobTask(_Task):
         return job
 
     def _defer(self, job_id: str, deadline: float) -> NoReturn:
-        from airflow_provider_lipsync.jobs.race import race_seconds
+        from airflow_provider_lipsync.jobs.race import net_seconds, race_seconds
         from airflow_provider_lipsync.jobs.wording import moment
         from airflow_provider_lipsync.triggers.lipsync import LipsyncJobTrigger
 
+        nonce = self._nonce_of(job_id)
         trigger = LipsyncJobTrigger(
             job_id=job_id,
             lipsync_conn_id=self.lipsync_conn_id,
@@ -177,7 +182,8 @@ class JobTask(_Task):
             deadline=deadline,
             submitted_at=self._submitted_at,
             kind=self._kind(),
-            not_before=time.time() + race_seconds(),
+            not_before=time.time() + (net_seconds() if nonce else race_seconds()),
+            nonce=nonce,
         )
         left = max(0.0, deadline - time.time()) + BACKSTOP_SECONDS
         self.log.info("Freeing the worker while job %s renders, until %s at the latest.", job_id, moment(deadline))
@@ -195,7 +201,7 @@ class JobTask(_Task):
         waiting = Waiting(job_id=job_id, deadline=deadline, poll_interval=pause, not_before=started + pause)
         watch = JobWatch(waiting, now=started, log=self.log)
         while True:
-            left = _slept_until(watch.next_at)
+            left = slept_until(watch.next_at)
             event = watch.saw(self._look(job_id), left=left, now=time.time())
             if event is not None:
                 return event
@@ -242,7 +248,7 @@ class JobTask(_Task):
             self._hook.close()
 
 
-def _slept_until(moment: float) -> float:
+def slept_until(moment: float) -> float:
     """Sleep until a moment, and return what time it is then; both in seconds since the epoch."""
     pause = moment - time.time()
     if pause > 0:

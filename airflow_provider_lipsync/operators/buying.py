@@ -25,7 +25,7 @@ from airflow_provider_lipsync.exceptions import (
 from airflow_provider_lipsync.jobs.outcome import LipsyncKnown, as_submit_error
 from airflow_provider_lipsync.operators.base import BACKSTOP_SECONDS
 from airflow_provider_lipsync.operators.inputs import JobInputs
-from airflow_provider_lipsync.operators.keeping import KeepingTask
+from airflow_provider_lipsync.operators.told import ToldTask
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 __all__ = ["BuyingTask"]
 
 
-class BuyingTask(KeepingTask, JobInputs):
+class BuyingTask(ToldTask, JobInputs):
     """Mixed into an operator: it finds or buys the job of a try."""
 
     on_ambiguous_submit: Any
@@ -61,23 +61,26 @@ class BuyingTask(KeepingTask, JobInputs):
         raise NotImplementedError
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Come back from Airflow; see :meth:`JobTask.resume_execution`. After a timer that was lost: try again."""
+        """Come back from Airflow; see :meth:`JobTask.resume_execution`. Where no job was waited for: try again."""
         from airflow_provider_lipsync._airflow import trigger_failure
 
         failure = trigger_failure(next_method, next_kwargs)
-        if failure is not None and self._was_put_off(context):
-            self.log.warning("What waited until the next submit ended (%s): submitting now.", failure["message"])
+        if failure is not None and self._has_no_job(context):
+            self.log.warning("What this task waited for ended (%s): going on now.", failure["message"])
             next_method, next_kwargs = "execute_again", {}
         return super().resume_execution(next_method, next_kwargs, context)
 
-    def _was_put_off(self, context: Context) -> bool:
-        """Whether it was a refused submit that this task was deferred for, not a job; in doubt it was a job."""
+    def _has_no_job(self, context: Context) -> bool:
+        """Whether this task was deferred for a refused submit or a lost id, not for a job; in doubt it was a job."""
         from airflow_provider_lipsync.jobs.ledger import State
 
         with contextlib.suppress(Exception):
             ledger = self._open_ledger(context)
             record = ledger.read() if ledger else None
-            return record is not None and record.state is State.REFUSED
+            if record is None or record.state is State.REFUSED:
+                return record is not None
+            ti = context["ti"]
+            return ti.xcom_pull(task_ids=ti.task_id, key="job_id", map_indexes=ti.map_index) is None
         return False
 
     def _hold(self, context: Context, refusals: Refusals) -> Held | Receipt:
@@ -87,7 +90,7 @@ class BuyingTask(KeepingTask, JobInputs):
 
         try:
             self._open_files(context)
-            held = self._purchase(context)
+            held = self._purchase_or_await(context, refusals)
         except LipsyncError as error:
             if not isinstance(error, LipsyncSubmitUncertain):
                 self._give_up_copies()
@@ -151,6 +154,14 @@ class BuyingTask(KeepingTask, JobInputs):
             timeout=timedelta(seconds=until - now + BACKSTOP_SECONDS),
         )
 
+    def _purchase_or_await(self, context: Context, refusals: Refusals) -> Held | Receipt:
+        try:
+            return self._purchase(context)
+        except LipsyncSubmitUncertain:
+            if self.on_ambiguous_submit is not None or not self._await_delivery(context, refusals):
+                raise
+        return self._purchase(context)  # the id is known by now: nothing is bought
+
     def _purchase(self, context: Context) -> Held | Receipt:
         from airflow_provider_lipsync.jobs.purchase import Purchase
 
@@ -167,6 +178,7 @@ class BuyingTask(KeepingTask, JobInputs):
             wishes=self._wishes(),
             budget=budget,
             labels=self._labels,
+            callbacks=self._callbacks(),
             is_first_try=context["ti"].try_number <= 1,
             job_timeout=self.job_timeout,
             log=self.log,
@@ -176,8 +188,11 @@ class BuyingTask(KeepingTask, JobInputs):
     def _budget(self) -> Budget:
         from airflow_provider_lipsync.jobs.budget import Budget
 
+        limit = check.checked_credits("max_credits", self.max_credits)
+        if limit is None and self.max_credits is not None:  # a slip in a template must not lift a limit unseen
+            self.log.warning("max_credits is %r: the task has no limit of its own.", self.max_credits)
         return Budget(
-            of_operator=check.checked_credits("max_credits", self.max_credits),
+            of_operator=limit,
             of_connection=self.hook.settings.max_credits_per_job,
             conn_id=self.lipsync_conn_id,
         )

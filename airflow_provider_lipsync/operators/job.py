@@ -63,8 +63,12 @@ class JobOperator(LineageTask, BuyingTask, BaseOperator):
         it runs on and stays charged. A try that re-attaches waits for at least a third of it. A submit that is put off
         leaves within as long from the beginning of the try.
     :param webhook_url: https URL of a receiver of your own, which the vendor tells of the finished job.
+    :param use_webhook: whether the vendor tells this Airflow of the finished job, by the provider's own receiver.
+        None = where the connection has ``webhook_base_url`` and ``webhook_secret``, and no ``webhook_url`` is given;
+        True fails without them before anything is sent. See ``docs/webhooks.md``.
     :param on_ambiguous_submit: what to do where an earlier submit may have been charged and its id is not known: None
-        fails and asks a person, ``resubmit`` buys, and may so pay twice.
+        waits for a webhook that brings it back, if one is used, and then fails and asks a person; ``resubmit`` buys,
+        and may so pay twice.
     :param on_clear: what a clear does: ``auto`` buys what was delivered or failed and re-attaches to what was not
         delivered, ``resubmit`` always buys, ``reuse`` never buys what was delivered (other inputs were not).
     :param on_changed_input: what a retry does whose inputs are not those of the job that is not delivered yet:
@@ -125,6 +129,7 @@ class JobOperator(LineageTask, BuyingTask, BaseOperator):
         labels: Mapping[str, str] | XComArg | None = None,
         max_credits: int | str | XComArg | None = None,
         on_no_credits: OnNoCredits = "fail",
+        use_webhook: bool | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -149,7 +154,9 @@ class JobOperator(LineageTask, BuyingTask, BaseOperator):
         self.labels = labels
         self.max_credits = max_credits
         self.on_no_credits = on_no_credits
+        self.use_webhook = use_webhook
         self._wishes()
+        self._check_webhook()
         self._check_output()
 
     operator_extra_links = (LipsyncPlayerLink(),)
@@ -159,14 +166,24 @@ class JobOperator(LineageTask, BuyingTask, BaseOperator):
         return self._find_or_buy(context, since=time.time())
 
     def execute_again(
-        self, context: Context, event: Any = None, since: float | None = None, refusals: int = 0
+        self,
+        context: Context,
+        event: Any = None,
+        since: float | None = None,
+        refusals: int = 0,
+        nonce: str | None = None,
     ) -> LipsyncResult:
-        """Come back from the timer of a refused submit, and go the whole way again: safe to run twice.
+        """Come back from the timer of a refused submit, or from the wait for a lost id, and go the whole way again.
 
-        :param event: what the trigger fired; nothing is read of it.
+        Safe to run twice.
+
+        :param event: what the trigger fired, or the webhook receiver in its place.
         :param since: seconds since the epoch, when the try began; None = as Airflow has it.
         :param refusals: how often a submit of this try was refused.
+        :param nonce: the ledger's name of the purchase whose id was lost; None = it was a refused submit.
         """
+        if nonce is not None:
+            self._take_delivery(context, event, nonce)
         return self._find_or_buy(context, since=since or _beginning(context), refusals=refusals)
 
     def _find_or_buy(self, context: Context, *, since: float, refusals: int = 0) -> LipsyncResult:
@@ -216,6 +233,15 @@ class JobOperator(LineageTask, BuyingTask, BaseOperator):
             )
         except ValueError as error:
             raise as_task_error(LipsyncBadInput(str(error)), AirflowFailException) from None
+
+    def _check_webhook(self) -> None:
+        """Refuse, while the DAG is being written, a switch that is none.
+
+        :raises LipsyncBadInput: see the message.
+        """
+        if self.use_webhook not in (None, True, False):
+            error = LipsyncBadInput(f"use_webhook: allowed are None, True and False; got {self.use_webhook!r}")
+            raise as_task_error(error, AirflowFailException)
 
     def _check_output(self) -> None:
         """Refuse, while the DAG is being written, an output that cannot be.

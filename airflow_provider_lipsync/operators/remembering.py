@@ -134,6 +134,9 @@ class RememberingTask(JobTask):
         self._handed_on = job.id
         return result
 
+    def _nonce_of(self, job_id: str) -> str:
+        return self._ledger.nonce_of(job_id) if self._ledger else ""
+
     def _known_job_id(self, context: Context) -> str:
         try:
             record = self._ledger.read() if self._ledger else None

@@ -1,4 +1,4 @@
-"""The app behind the pages: made in the API server alone, where what it imports is there already.
+"""The app behind the pages and the receiver of webhooks: made in the API server alone, which has what it imports.
 
 An error tells a sentence, never what was sent, and never where in the code it was.
 """
@@ -13,11 +13,13 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException as AnyHTTPException
+from starlette.routing import Route
 
 from airflow_provider_lipsync.plugin.access import is_page, login_address
 from airflow_provider_lipsync.plugin.files import NO_MORE_THAN_OURS
 from airflow_provider_lipsync.plugin.routes import router
 from airflow_provider_lipsync.plugin.stored import NotServedError
+from airflow_provider_lipsync.plugin.webhooks.turned_on import running
 
 __all__ = ["create_app"]
 
@@ -25,14 +27,25 @@ _Message = MutableMapping[str, Any]
 
 
 def create_app() -> FastAPI:
-    """Return the app; it has no route that tells of its routes."""
+    """Return the app; it has no route that tells of its routes, and one for webhooks only where they are received."""
     app = FastAPI(title="Lipsync", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     app.include_router(router)
+    if running() is not None:
+        app.router.routes.append(Route("/webhooks/{token:path}", _Webhooks()))
     app.add_middleware(_Headers)
     app.add_exception_handler(AnyHTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _misunderstood)
     app.add_exception_handler(NotServedError, _not_served)
     return app
+
+
+class _Webhooks:
+    """Hands requests of all methods to the receiver that runs."""
+
+    async def __call__(self, scope: _Message, receive: Any, send: Any) -> None:
+        receiver = running()
+        assert receiver is not None
+        await receiver(scope, receive, send)
 
 
 def _refused(request: Request, error: Exception) -> Response:

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from airflow_provider_lipsync.exceptions import Charged, LipsyncJobFailed
-from airflow_provider_lipsync.jobs.ledger import State
+from airflow_provider_lipsync.jobs.callbacks import deadline_of
+from airflow_provider_lipsync.jobs.ledger import Record, State
 from airflow_provider_lipsync.jobs.wording import moment, uncertain
 from airflow_provider_lipsync.plugin.adopting import adoption_of, fetch_it
 from airflow_provider_lipsync.plugin.task_facts import TaskFacts
@@ -122,12 +123,25 @@ def _cleared(facts: TaskFacts, _: float) -> Standing | None:
     )
 
 
-def _submitting(facts: TaskFacts, _: float) -> Standing | None:
+def _submitting(facts: TaskFacts, now: float) -> Standing | None:
     if facts.entry is None or facts.entry.state is not State.INTENT or facts.bought_job_id is not None:
         return None
     if facts.task_state in ("running", "restarting"):
         return Standing(state=ViewState.WAITING, headline="Being submitted: the answer has not come yet")
-    return _uncertain(facts)
+    return _awaited(facts.entry.record, now) or _uncertain(facts)
+
+
+def _awaited(record: Record, now: float) -> Standing | None:
+    """A lost id that a webhook may still bring back."""
+    until = deadline_of(record)
+    if until is None or until <= now:
+        return None
+    return Standing(
+        state=ViewState.WAITING,
+        headline=f"A submit left at {moment(record.submitted_at)}, and its answer was lost: a webhook may bring it",
+        next_step=f"nothing until {moment(until)}: the task goes on by itself once it comes; then a person is asked",
+        error=record.note,
+    )
 
 
 def _put_off(facts: TaskFacts, _: float) -> Standing | None:

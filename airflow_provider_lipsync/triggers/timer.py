@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import AsyncIterator
 from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-__all__ = ["LipsyncTimerTrigger"]
+from airflow_provider_lipsync.jobs.clock import asleep_until
 
-_LONGEST_SLEEP = 60.0  # seconds: a clock that was set meanwhile is noticed that soon
+__all__ = ["LipsyncTimerTrigger"]
 
 
 class LipsyncTimerTrigger(BaseTrigger):
@@ -30,6 +28,5 @@ class LipsyncTimerTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then yield the one event."""
-        while (left := self.until - time.time()) > 0:  # noqa: ASYNC110 - it is a clock that is waited for
-            await asyncio.sleep(min(left, _LONGEST_SLEEP))
+        await asleep_until(self.until)
         yield TriggerEvent({"status": "due", "until": self.until})  # type: ignore[no-untyped-call]

@@ -18,6 +18,7 @@ from tests.e2e.kill.scenarios import SCENARIOS
 from tests.e2e.kill.stage import KEY, open_stage
 from tests.runner.plugin import POSTGRESQL
 from tests.runner.secrets import find_secret
+from tests.support.hooks import moment
 
 pytestmark = pytest.mark.airflow
 
@@ -100,9 +101,3 @@ def assert_it_is_small_and_harmless(record: str) -> None:
     assert len(record.encode()) < 4096
     assert "?" not in record
     assert "X-Amz" not in record
-
-
-def moment(value: str | datetime) -> datetime:
-    """A moment of the database, which SQLite gives as text without a zone."""
-    found = datetime.fromisoformat(value) if isinstance(value, str) else value
-    return found if found.tzinfo else found.replace(tzinfo=UTC)

@@ -45,6 +45,18 @@ def said(known: TaskFacts, *, after: float = 42) -> tuple[str, str]:
         pytest.param(
             facts("up_for_retry", record=record("intent")), "uncertain", "A submit left at", id="nobody knows"
         ),
+        pytest.param(
+            facts("deferred", record=record("intent", webhook_until=SUBMITTED + 43 + 3600)),
+            "waiting",
+            "A submit left at 2025-11-23T12:13:20+00:00, and its answer was lost",
+            id="a webhook may bring it back",
+        ),
+        pytest.param(
+            facts("deferred", record=record("intent", webhook_until=SUBMITTED + 42 + 3600)),
+            "uncertain",
+            "A submit left at",
+            id="no webhook brought it back in time",
+        ),
         pytest.param(facts("deferred", **SENSOR), "waiting", "Waits for a job that another", id="a sensor"),
         pytest.param(facts(None, result=stored(), record=record("delivered")), "waiting", "Cleared", id="cleared"),
         pytest.param(

@@ -14,6 +14,7 @@ from tests.support.objectstore import aws_connection, objectstore
 from tests.support.places import Folder, Place
 from tests.support.scripted import ScriptedServer, Step
 from tests.support.shop import Shop, shop
+from tests.support.supervisor import Supervisor
 from tests.support.vendor import connection
 from tests.support.vendor import vendor as scripted_vendor
 
@@ -55,6 +56,11 @@ def vendor(monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
     with shop() as opened:
         monkeypatch.setenv("AIRFLOW_CONN_LIPSYNC_DEFAULT", connection(opened.url))
         yield opened
+
+
+@pytest.fixture
+def supervisor(monkeypatch: pytest.MonkeyPatch) -> Supervisor:
+    return Supervisor().install(monkeypatch)
 
 
 @pytest.fixture(autouse=True)

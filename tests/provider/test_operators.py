@@ -98,7 +98,7 @@ def test_the_id_is_pushed_and_told_before_the_worker_is_freed(tell: Tell, capfd:
     trigger = deferred.value.trigger
     assert abs(trigger.deadline - time.time() - 600) < 30
     assert timedelta(seconds=600) < deferred.value.timeout <= timedelta(seconds=900)
-    waits = {"job_id", "lipsync_conn_id", "poll_interval", "deadline", "submitted_at", "kind", "not_before"}
+    waits = {"job_id", "lipsync_conn_id", "poll_interval", "deadline", "submitted_at", "kind", "not_before", "nonce"}
     assert set(trigger.serialize()[1]) == waits
     assert trigger.kind == "lipsync-image 480p"
     assert abs(trigger.submitted_at - time.time()) < 30

@@ -45,8 +45,8 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The timer's."""
     made = Clock()
-    monkeypatch.setattr("airflow_provider_lipsync.triggers.timer.time", SimpleNamespace(time=made.time))
-    monkeypatch.setattr("airflow_provider_lipsync.triggers.timer.asyncio", SimpleNamespace(sleep=made.sleep))
+    monkeypatch.setattr("airflow_provider_lipsync.jobs.clock.time", SimpleNamespace(time=made.time))
+    monkeypatch.setattr("airflow_provider_lipsync.jobs.clock.asyncio", SimpleNamespace(sleep=made.sleep))
     return made
 
 

@@ -26,6 +26,7 @@ from airflow_provider_lipsync.sensors import in_triggerer as module
 from airflow_provider_lipsync.triggers.ending import LipsyncJobEndingTrigger
 from tests.provider.conftest import Tell
 from tests.support.scripted import Step, answer
+from tests.support.supervisor import Supervisor
 from tests.support.tasks import new_context, run_task
 from tests.support.vendor import JOB_ID, KEY, completed, failed, posts, processing
 
@@ -267,34 +268,6 @@ def test_a_mapped_sensor_is_made_on_the_worker_without_a_start(dag: DAG) -> None
 
 
 # How the trigger ends the task
-
-
-class Supervisor:
-    """The triggerer's other process: it keeps XComs, and notes what it was asked."""
-
-    def __init__(self) -> None:
-        self.xcoms: dict[tuple[str, int, str], Any] = {}
-        self.asked: list[str] = []
-
-    async def asend(self, message: Any) -> Any:
-        from airflow.sdk.execution_time.comms import XComResult
-
-        where = (message.task_id, message.map_index, message.key)
-        self.asked.append(type(message).__name__)
-        if type(message).__name__ == "SetXCom":
-            self.xcoms[where] = json.loads(json.dumps(message.value))
-        elif type(message).__name__ == "DeleteXCom":
-            self.xcoms.pop(where, None)
-        else:
-            return XComResult(key=message.key, value=self.xcoms.get(where))
-        return None
-
-
-@pytest.fixture
-def supervisor(monkeypatch: pytest.MonkeyPatch) -> Supervisor:
-    made = Supervisor()
-    monkeypatch.setattr("airflow.sdk.execution_time.task_runner.SUPERVISOR_COMMS", made, raising=False)
-    return made
 
 
 def end(

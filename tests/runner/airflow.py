@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
 from tests.runner.api import AirflowApi
-from tests.runner.config import Settings, name_bundles
+from tests.runner.config import Settings, free_ports, name_bundles
 from tests.runner.database import metadata_database, patience_with_locks
 from tests.runner.processes import Process, clean_environment, kill_descendant, tail
 
@@ -50,6 +50,7 @@ class RealAirflow(AirflowApi):
         env: more environment for all components: AIRFLOW_CONN_…, AIRFLOW_VAR_…, AIRFLOW__SECTION__KEY, PYTHONPATH.
         components: those to start; none means that only the database is made.
         login: the UI and the API ask for `username` and `password`; otherwise everybody is an admin.
+        port: of the API server, where others must know it before it starts; None = a free one.
         ready_timeout: seconds for all components to be healthy and all DAGs to be read.
     """
 
@@ -62,6 +63,7 @@ class RealAirflow(AirflowApi):
         env: Mapping[str, str] | None = None,
         components: Collection[str] = COMPONENTS,
         login: bool = False,
+        port: int | None = None,
         ready_timeout: float = 120,
     ) -> None:
         self.home = home.resolve()
@@ -71,6 +73,7 @@ class RealAirflow(AirflowApi):
         self._env = {"AIRFLOW_HOME": str(self.home), "AIRFLOW_CONFIG": str(self.home / "airflow.cfg"), **(env or {})}
         self._components = tuple(components)
         self._login = login
+        self._port = free_ports(1)[0] if port is None else port
         self._running: dict[str, Process] = {}
         self._orphaned: list[Process] = []
         self._started_at: dict[str, datetime] = {}
@@ -80,7 +83,7 @@ class RealAirflow(AirflowApi):
         with ExitStack() as stack:
             self.home.mkdir(parents=True, exist_ok=True)
             self.database_url = stack.enter_context(metadata_database(self._database, self.home))
-            settings = Settings(self.home, self.bundles, self.database_url, self._login)
+            settings = Settings(self.home, self.bundles, self.database_url, self._login, self._port)
             settings.write()
             self.url, self.fernet_key = settings.url, settings.fernet_key
             self.username, self.password = "admin", settings.password

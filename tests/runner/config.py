@@ -47,7 +47,7 @@ class Settings:
     database_url: str
     login: bool
     """Ask for a password; otherwise everybody is an admin."""
-    port: int = field(default_factory=lambda: free_ports(1)[0])
+    port: int
     fernet_key: str = field(default_factory=lambda: Fernet.generate_key().decode(), repr=False)
     password: str = field(default_factory=lambda: secrets.token_urlsafe(12), repr=False)
 

@@ -63,7 +63,7 @@ class Run:
 
     @property
     def vendor(self) -> SandboxServer:
-        return self.stage.late_vendor if self.conf.get("connection") == "lipsync_late" else self.stage.vendor
+        return self.stage.vendor_of(self.conf.get("connection", "lipsync_default"))
 
     # What is done to it
     def start(self) -> None:

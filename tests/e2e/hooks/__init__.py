@@ -1,0 +1,1 @@
+"""Webhooks in a real Airflow: everything that may happen to a delivery, played at once."""
