@@ -1,10 +1,12 @@
 """A process with an Airflow home of its own that serves its API, and fills its database when asked, in JSON lines.
 
-Airflow reads its home when it is first imported, so a test cannot give itself a fresh one.
+Its argument is the module that does what is asked for. Airflow reads its home when it is first imported, so a test
+cannot give itself a fresh one.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import socket
@@ -21,8 +23,7 @@ def main() -> None:
     listener = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     os.environ["AIRFLOW__API__BASE_URL"] = url
-    from tests.plugin import scene
-
+    scene = importlib.import_module(sys.argv[1])
     scene.prepare(DAGS)
     _serve(listener)
     print(json.dumps(url), file=answers, flush=True)

@@ -97,8 +97,8 @@ def servers(s3: tuple[str, Any], tmp_path_factory: pytest.TempPathFactory) -> It
         def start(database: str) -> Server:
             home = tmp_path_factory.mktemp(f"api-server-{database}")
             url = stack.enter_context(metadata_database(database, home))
-            env = {**_environment(home), **_on(url), "AIRFLOW_CONN_AWS_MINE": aws_connection(s3[0])}
-            return stack.enter_context(_running(home, env))
+            env = {**environment(home), **on_database(url), "AIRFLOW_CONN_AWS_MINE": aws_connection(s3[0])}
+            return stack.enter_context(running(home, env))
 
         yield start
 
@@ -109,12 +109,13 @@ def server(servers: Callable[[str], Server]) -> Server:
 
 
 @contextmanager
-def _running(home: Path, env: dict[str, str]) -> Iterator[Server]:
+def running(home: Path, env: dict[str, str], scene: str = "tests.plugin.scene") -> Iterator[Server]:
+    """Start a server; it ends with the block."""
     log = home / "server.log"
     with (
         log.open("w") as errors,
         subprocess.Popen(
-            [sys.executable, "-m", "tests.plugin.airflow_server"],
+            [sys.executable, "-m", "tests.plugin.airflow_server", scene],
             cwd=ROOT,
             env=clean_environment(home, env),
             stdin=subprocess.PIPE,
@@ -160,7 +161,7 @@ def new_task(server: Server, task_id: str = "render", *, dag_id: str = "show", m
     return Task(server, dag_id, new_run(server, dag_id), task_id, map_index)
 
 
-def _on(url: str) -> dict[str, str]:
+def on_database(url: str) -> dict[str, str]:
     """Return what points Airflow at a database."""
     at_once = url.replace("+psycopg2", "+asyncpg")
     is_postgresql = url.startswith("postgresql")
@@ -169,7 +170,8 @@ def _on(url: str) -> dict[str, str]:
     )
 
 
-def _environment(home: Path) -> dict[str, str]:
+def environment(home: Path) -> dict[str, str]:
+    """Return what configures a server that knows a few users."""
     passwords = home / "passwords.json"
     passwords.write_text(json.dumps({user: user for user in USERS}))
     return {

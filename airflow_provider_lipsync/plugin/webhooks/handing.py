@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 _OUR_TRIGGERS = "airflow_provider_lipsync.triggers."
 _OUR_METHODS = ("execute_complete", "execute_again")
-_ON_THE_WAY = ("scheduled", "queued", "running", "restarting")  # to a deferral, perhaps
+_NOT_BEGUN, _BEGUN = ("scheduled", "queued"), ("running", "restarting")
 _MOMENT = 2.0  # seconds, after which a task that is on the way is looked at again
 _ATTEMPTS = 4  # at a transaction that the database did not allow now
 _PAUSE = 0.1  # seconds, more each time
@@ -165,7 +165,7 @@ def _bring_id(session: Session, delivery: Delivery, record: Record) -> None:
 def _resumed(session: Session, task: Any, delivery: Delivery) -> Handing:
     deferral = deferral_of(session, task)
     if deferral is None:
-        return Handing(taken=Taken.STOOD, again=_MOMENT if task.state in _ON_THE_WAY else None)
+        return Handing(taken=Taken.STOOD, again=_MOMENT if _may_wait_soon(task) else None)
     if not _waits_for(deferral, delivery.nonce):
         return Handing(taken=Taken.STOOD)
     left = deferral.since + resume_seconds() - time.time()
@@ -173,6 +173,11 @@ def _resumed(session: Session, task: Any, delivery: Delivery) -> Handing:
         return Handing(taken=Taken.STOOD, again=left)
     resume(session, task, {**event_of(delivery.job), "nonce": delivery.nonce})
     return Handing(taken=Taken.STOOD, resumed=True)
+
+
+def _may_wait_soon(task: Any) -> bool:
+    """Whether a task that does not wait is on the way to it; one that was resumed already is not."""
+    return task.state in _BEGUN or (task.state in _NOT_BEGUN and not task.next_method)
 
 
 def _waits_for(deferral: Deferral, nonce: str) -> bool:
