@@ -10,24 +10,19 @@ from typing import Self
 __all__ = ["Answer", "Line", "write_request"]
 
 _PATIENCE = 30.0  # seconds for one answer
-_CHANGING = {"date", "content-length", "connection"}  # headers that differ between answers which are the same
+_CHANGING = {"date"}  # headers that differ between answers which are the same
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back.
+    """What came back. Two that nobody can tell from each other are equal.
 
-    :param headers: with their names in lower case, in the order of the answer.
+    :param headers: with their names in lower case, in the order of the answer, but for the time.
     """
 
     status: int
     headers: tuple[tuple[str, str], ...]
     body: bytes
-
-    @property
-    def shape(self) -> tuple[int, tuple[tuple[str, str], ...]]:
-        """What is the same in two answers that cannot be told from each other; the body is compared apart."""
-        return self.status, tuple((name, value) for name, value in self.headers if name not in _CHANGING)
 
 
 def write_request(
@@ -82,6 +77,7 @@ async def _read(reader: asyncio.StreamReader, *, has_body: bool) -> Answer:
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
     first, *lines = head.rstrip("\r\n").split("\r\n")
     headers = tuple((name.lower(), value.strip()) for name, _, value in (line.partition(":") for line in lines))
+    headers = tuple((name, value) for name, value in headers if name not in _CHANGING)
     length = int(dict(headers).get("content-length", 0))
     body = await reader.readexactly(length) if has_body else b""
     return Answer(int(first.split(" ")[1]), headers, body)

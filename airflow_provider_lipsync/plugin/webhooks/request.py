@@ -58,8 +58,12 @@ def callback_of(request: Request, *, secrets: Mapping[str, Sequence[str]], now: 
     """
     if request.method != "POST":
         raise RefusedError("method")
+    token = request.path_params["token"]
+    as_sent = request.scope.get("raw_path")  # not every server tells it; Airflow's does
+    if as_sent is not None and not as_sent.endswith(f"/{token}".encode()):
+        raise RefusedError("malformed")  # percent-encoded: not the address that the vendor was given
     try:
-        return read_token(request.path_params["token"], secrets=secrets, now=now)
+        return read_token(token, secrets=secrets, now=now)
     except CallbackRefused as refusal:
         raise RefusedError(refusal.reason) from None
 

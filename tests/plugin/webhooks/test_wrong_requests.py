@@ -54,6 +54,7 @@ WRONG: dict[str, Callable[[Purchase], dict[str, Any]]] = {
     "far too long": lambda p: {"token": "A" * (LONGEST_TOKEN + 1) + "." + "A" * 43},
     "not ASCII": lambda p: {"token": "%C3%A4." + p.token().partition(".")[2]},
     "a zero byte": lambda p: {"token": p.token() + "%00"},
+    "percent-encoded": lambda p: {"token": p.token().replace(".", "%2E")},
     "expired": lambda p: {"token": p.token(expires_at=int(time.time()) - 1)},
     "signed by another secret": lambda p: {"token": p.token(secret="another secret, as long as ours")},
     "signed by another connection's secret": lambda p: {"token": p.token(secret=SECRETS["vendor_store"])},
