@@ -13,7 +13,7 @@ from airflow_provider_lipsync.hooks.lipsync import LipsyncHook
 from airflow_provider_lipsync.jobs.clock import Clock
 from airflow_provider_lipsync.jobs.race import race_seconds
 from airflow_provider_lipsync.jobs.waiting import ONE_ATTEMPT, JobEvent, Waiting
-from airflow_provider_lipsync.jobs.watchers import Watching
+from airflow_provider_lipsync.jobs.watchers import watching
 from airflow_provider_lipsync.metrics import note_end
 
 __all__ = ["LipsyncJobTrigger"]
@@ -67,7 +67,7 @@ class LipsyncJobTrigger(BaseTrigger):
 
     async def watched(self) -> JobEvent:
         """Wait for the job, together with all others of this connection, and return the event."""
-        async with Watching(self.lipsync_conn_id) as watcher:
+        async with watching(self.lipsync_conn_id) as watcher:
             event = await watcher.wait_for(self._waiting(), owner=self)
         if event["job"] is not None:
             job = read_job(event["job_id"], event["job"])

@@ -141,11 +141,9 @@ def test_loops_come_and_go(connect: Any) -> None:
 
 def test_a_loop_that_was_closed_around_its_triggers_is_forgotten(connect: Any) -> None:
     loop = asyncio.new_event_loop()
-    entered = watchers.Watching.__new__(watchers.Watching)
 
     async def enter() -> None:
-        entered.__init__("lipsync_default")  # type: ignore[misc]
-        await entered.__aenter__()
+        await watchers.watching("lipsync_default").__aenter__()
 
     loop.run_until_complete(enter())
     loop.close()
@@ -169,7 +167,7 @@ def test_a_trigger_that_is_collected_after_its_loop_was_closed_leaves_in_peace(c
     loop = asyncio.new_event_loop()
 
     async def enter() -> watchers.Watching:
-        watching = watchers.Watching("lipsync_default")
+        watching = watchers.watching("lipsync_default")
         await watching.__aenter__()
         return watching
 
