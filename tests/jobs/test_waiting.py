@@ -40,10 +40,10 @@ class Watch(JobWatch):
     def __init__(self, *, durations: Durations | None = None, **changes: Any) -> None:
         self.told = Log()
         waiting = Waiting(**{"job_id": JOB, "deadline": NOW + 600, "poll_interval": 5.0, **changes})
-        super().__init__(waiting, now=NOW, log=self.told, durations=durations)
+        super().__init__(waiting, now=NOW, durations=durations)
 
     def sees(self, found: Job | LipsyncError | None, now: float) -> JobEvent | None:
-        return self.saw(found, left=now, now=now)
+        return self.saw(found, left=now, now=now, log=self.told)
 
 
 def word(status: str) -> Job:
