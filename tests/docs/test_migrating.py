@@ -110,7 +110,7 @@ def page(sandbox: SandboxServer, tmp_path_factory: pytest.TempPathFactory) -> It
             (dags / f"{title.split()[0].lower()}_before.py").write_text(code)
     with start_storage() as storage:
         bucket = Bucket(storage.url)
-        with httpx.Client(trust_env=False) as client:
+        with httpx.Client(trust_env=False, timeout=60) as client:
             bucket.put("inputs/host.png", client.get(sandbox.sample("portrait.png")).content)
             for name in ("greeting", "news", "ada", "grace"):
                 bucket.put(f"inputs/{name}.wav", client.get(sandbox.sample("voice.wav")).content)

@@ -63,7 +63,7 @@ def airflow(
         return json.dumps({"conn_type": "lipsync", "host": sandbox.url, "password": key, "extra": extra})
 
     def sample(name: str) -> bytes:
-        return httpx.get(f"{sandbox.url}/samples/{name}", trust_env=False).content
+        return httpx.get(f"{sandbox.url}/samples/{name}", trust_env=False, timeout=60).content
 
     (folder / "voice.wav").write_bytes(sample("voice.wav"))
     s3[1].put_object(Bucket=BUCKET, Key="private/portrait.png", Body=sample("portrait.png"))
