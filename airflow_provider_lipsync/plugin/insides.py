@@ -25,6 +25,7 @@ __all__ = [
     "Deferral",
     "GetUserDep",
     "TaskInstance",
+    "UnreadableStateError",
     "XComModel",
     "connection",
     "create_session",
@@ -229,6 +230,10 @@ def put_xcom(session: Session, key: TaskKey, name: str, value: Any) -> None:
 # Airflow's task state store, as a worker reads and writes it.
 
 
+class UnreadableStateError(RuntimeError):
+    """The store has a reference to a value that cannot be read here."""
+
+
 def verify_states() -> bool:
     """Check that what workers remember can be read here.
 
@@ -267,7 +272,7 @@ def load_state(session: Session, key: TaskKey, name: str) -> Any:
         return found
     backend = _workers_backend()
     if backend is None:
-        raise RuntimeError("[workers] state_store_backend keeps it, which this API server is not told of")
+        raise UnreadableStateError("[workers] state_store_backend keeps it, which this API server is not told of")
     return backend.deserialize_task_state_store_from_ref(found[_REFERENCE])
 
 

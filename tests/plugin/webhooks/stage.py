@@ -2,32 +2,53 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import importlib
 import json
 import os
 import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from tests.plugin import scene
-from tests.plugin.scene import ledger, run, task, xcom
+from tests.plugin.scene import run, task, xcom
 
-__all__ = ["ledger", "run", "task", "xcom"]
+__all__ = ["run", "task", "xcom"]
 
 _statements: list[str] = []
 _holds: list[Any] = []
+_metrics: list[list[Any]] = []
 
 
 def prepare(dags: Path) -> None:
     """Make the database, take away what this Airflow is to lack, and do not wait as long as in earnest."""
     scene.prepare(dags)
     for name in filter(None, os.environ.get("TESTS_WITHOUT", "").split(",")):
-        module, _, attribute = name.partition(":")
-        delattr(importlib.import_module(module), attribute)
+        _take_away(name)
     _watch_statements()
+
+
+def ledger(where: dict[str, Any], value: Any) -> bool:
+    """Write to the task state store as a worker does, by whatever backend there is; False where there is none."""
+    from airflow.configuration import conf
+
+    made = conf.getimport("workers", "state_store_backend", fallback=None)
+    if made is None and "WORKERS_BACKEND" in os.environ:  # that of the workers alone
+        module, _, name = os.environ["WORKERS_BACKEND"].rpartition(".")
+        made = getattr(importlib.import_module(module), name)
+    if made is not None:
+        from airflow.sdk.execution_time.context import _wrap_external_ref
+        from airflow.state import TaskScope
+
+        scope = TaskScope(**where)
+        value = _wrap_external_ref(
+            made().serialize_task_state_store_to_ref(value=value, key="lipsync_job", scope=scope)
+        )
+    return scene.ledger(where, value)
 
 
 def hurry(look_again: list[float]) -> None:
@@ -37,17 +58,114 @@ def hurry(look_again: list[float]) -> None:
     delivering.LOOK_AGAIN = tuple(look_again)
 
 
-def connect(conn_id: str, connection: dict[str, Any] | None, later: float = 0.0) -> None:
-    """Let a connection be so from now on (None = it is gone), and let the receiver's timer strike, that much later."""
+def connect(conn_id: str, connection: dict[str, Any] | None) -> None:
+    """Let a connection be so from now on; None = it is gone."""
     name = f"AIRFLOW_CONN_{conn_id.upper()}"
     if connection is None:
         os.environ.pop(name, None)
     else:
         os.environ[name] = json.dumps(connection)
+
+
+def renew(later: float = 0.0) -> None:
+    """Let the receiver's timer strike, after so many seconds more."""
     secrets = _receiver().secrets
     before = secrets._clock
     secrets._clock = lambda: before() + later
     secrets.renew()
+
+
+def renewals(seconds: float) -> int:
+    """Return how often a receiver renews in a while, if it does so every 0.1 seconds, the first time in vain."""
+    from airflow_provider_lipsync.plugin.webhooks import receiver
+    from airflow_provider_lipsync.plugin.webhooks.secrets import Secrets
+
+    came = 0
+
+    class Counting(Secrets):
+        def renew(self) -> None:
+            nonlocal came
+            came += 1
+            if came == 1:
+                raise OSError("the secrets backend is away")
+
+    async def watch() -> None:
+        made = receiver.Receiver(Counting([]))
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(made.run(), seconds)
+
+    before, receiver.RENEWED_EVERY = receiver.RENEWED_EVERY, 0.1
+    asyncio.run(watch())
+    receiver.RENEWED_EVERY = before
+    return came
+
+
+def would_start(env: dict[str, str], without: str = "") -> list[Any]:
+    """Return whether a receiver starts where this is configured and that is missing, and what the log says."""
+    import logging
+    from unittest.mock import patch
+
+    from airflow_provider_lipsync.plugin.lipsync import start_receiver
+    from airflow_provider_lipsync.plugin.webhooks import turned_on
+
+    lines: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
+    log = logging.getLogger("airflow_provider_lipsync")
+    log.addHandler(handler)
+    app = object()
+
+    async def start() -> bool:
+        assert start_receiver(app) is app
+        return turned_on.running() is not None
+
+    nothing = {"_running": None, "_keeping": None}
+    with patch.dict(os.environ, env), patch.multiple(turned_on, **nothing):
+        put_back = _take_away(without) if without else lambda: None
+        try:
+            return [asyncio.run(start()), lines]
+        finally:
+            put_back()
+            log.removeHandler(handler)
+
+
+def default_options() -> list[str]:
+    """Return the receiver's two options as they are where nobody sets them."""
+    from unittest.mock import patch
+
+    from airflow.configuration import conf
+
+    names = ("webhook_receiver", "webhook_conn_ids")
+    unset = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW__LIPSYNC__")}
+    with patch.dict(os.environ, unset, clear=True):
+        return [conf.get("lipsync", name) for name in names]
+
+
+def metrics() -> list[list[Any]]:
+    """Return what was counted since this was asked first, or last: names and tags."""
+    from airflow_provider_lipsync import metrics as told
+
+    if told._tell is not _note_metric:
+        told._tell = _note_metric
+    came = list(_metrics)
+    _metrics.clear()
+    return came
+
+
+def _note_metric(how: str, name: str, value: Any, tags: dict[str, str]) -> None:
+    _metrics.append([name, {tag: said for tag, said in tags.items() if said}])
+
+
+def _take_away(name: str) -> Callable[[], None]:
+    """Remove ``module:name`` or ``module:class.name``; return what puts it back."""
+    module, _, path = name.partition(":")
+    *owners, attribute = path.split(".")
+    owner: Any = importlib.import_module(module)
+    for part in owners:
+        owner = getattr(owner, part)
+    taken = vars(owner)[attribute]
+    delattr(owner, attribute)
+    return lambda: setattr(owner, attribute, taken)
 
 
 def receives() -> bool:
