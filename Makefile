@@ -9,15 +9,17 @@ SAME_ON_ALL = --ignore=tests/api --ignore=tests/sandbox --ignore=tests/docs --ig
 	$(foreach page,jobs look player run trouble,--ignore=tests/plugin/test_pages_$(page).py)
 READY := .venv/.ready
 
-.PHONY: help chromium demo test test-all test-compat bench lint format clean
+.PHONY: help chromium proxies demo test test-all test-compat bench lint format clean
 .PRECIOUS: .venv-%/.ready
 
 help:
-	@echo "make demo        run the whole way once: text, speech, lip-synced video, published (KEEP=1 leaves the UI up)"
+	@echo "make demo        run the whole way once: text, speech, lip-synced video, published (KEEP=1 leaves the UI up;"
+	@echo "                 WEBHOOK=1 turns the webhook receiver on, and the vendor's call wakes the task)"
 	@echo "make test        all tests that CI runs, on Airflow 3.3"
 	@echo "make test-all    the long ones too, and Airflow 3.1 and 3.2"
 	@echo "make test-compat the fast tests on Airflow 3.1 and 3.2; test-compat-3.1 on one of them"
 	@echo "make chromium    Debian's chromium, which looks at the pages in the tests (as root; elsewhere install it yourself)"
+	@echo "make proxies     Debian's nginx and caddy for the tests of docs/webhooks/, unpacked into .proxies (as root; likewise)"
 	@echo "make bench       the figures of docs and notes, measured on this machine (40 minutes; BENCH_ARGS=\"waiting --rounds 1\")"
 	@echo "make lint        ruff, mypy, pyright"
 
@@ -40,7 +42,7 @@ help:
 	@touch $@
 
 demo: $(READY)
-	.venv/bin/python -m demo $(if $(KEEP),--keep,)
+	.venv/bin/python -m demo $(if $(KEEP),--keep,) $(if $(WEBHOOK),--webhook,)
 
 test: $(READY)
 	.venv/bin/python -m pytest $(FAST) $(PYTEST_ARGS)
@@ -60,6 +62,12 @@ test-compat-%: .venv-%/.ready
 chromium:
 	@command -v chromium >/dev/null || (apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium fonts-dejavu-core)
 
+# Unpacked, not installed: no service starts on this machine, and nothing has to be taken away again.
+proxies:
+	@(command -v nginx && command -v caddy) >/dev/null || test -x .proxies/usr/bin/caddy || ( \
+		mkdir -p .proxies && cd .proxies && apt-get update -qq && apt-get download -qq -o APT::Sandbox::User=root nginx caddy && \
+		dpkg --extract nginx_*.deb . && dpkg --extract caddy_*.deb . && rm -- *.deb)
+
 # BENCH_ARGS: which parts (transfer, waiting, pace; all without), and the options of benchmarks/README.md.
 bench: .venv-bench/.ready
 	.venv-bench/bin/python -m benchmarks $(BENCH_ARGS)
@@ -76,4 +84,4 @@ format: $(READY)
 	.venv/bin/ruff format .
 
 clean:
-	rm -rf .venv .venv-* .demo build dist
+	rm -rf .venv .venv-* .demo .proxies build dist

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from airflow_provider_lipsync.api.models import Job, JobStatus
+from airflow_provider_lipsync.api.models import Endpoint, Job, JobStatus
 from airflow_provider_lipsync.exceptions import (
     LipsyncBadInput,
     LipsyncError,
@@ -53,6 +53,8 @@ NAMES = frozenset(
     }
 )
 
+_ENDPOINTS = frozenset(Endpoint)
+
 _KIND_OF: tuple[tuple[type[LipsyncError], str], ...] = (
     (LipsyncJobFailed, "job"),
     (LipsyncJobTimeout, "timeout"),
@@ -89,7 +91,7 @@ def count_purchase(credits: int | None, *, conn_id: str, model: str, labels: Map
 
     :param credits: as estimated; None = unknown, and only the job is counted.
     """
-    tags = {f"label_{_plain(name)}": _plain(value) for name, value in (labels or {}).items()}
+    tags = {f"label_{_plain(name)}": value for name, value in (labels or {}).items()}
     count("submitted", conn_id=conn_id, model=model, tags=tags)
     if credits is not None:
         count("credits_estimated", credits, conn_id=conn_id, model=model, tags=tags)
@@ -136,12 +138,18 @@ def _plain(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]", "_", text)
 
 
+def _bounded(model: str) -> str:
+    """Return an endpoint by its name, whatever a vendor may call a model: there are few tags, and never an id."""
+    return model if not model or model in _ENDPOINTS else "other"
+
+
 def _tell(how: str, name: str, value: Any, tags: dict[str, str]) -> None:
     if name not in NAMES:
         raise ValueError(f"there is no metric {name!r}")
     try:
         from airflow.providers.common.compat.sdk import Stats
 
-        getattr(Stats, how)(f"{PREFIX}{name}", value, tags={tag: said for tag, said in tags.items() if said})
+        told = {tag: _plain(_bounded(said) if tag == "model" else said) for tag, said in tags.items() if said}
+        getattr(Stats, how)(f"{PREFIX}{name}", value, tags=told)
     except Exception:  # a metric is not worth a paid job
         log.debug("The metric %s could not be told.", name, exc_info=True)

@@ -17,6 +17,7 @@ from airflow_provider_lipsync.exceptions import (
     LipsyncRateLimited,
     LipsyncTransferFailed,
     LipsyncUnknownJob,
+    LipsyncUnreachable,
 )
 
 if TYPE_CHECKING:
@@ -56,6 +57,11 @@ def lipsync_retry_policy(*, buys_again: bool = False) -> RetryPolicy:
                 exception=[LipsyncNoCredits, LipsyncKeyRefused, LipsyncMisconfigured],
                 retry_delay=_BY_HAND,
                 reason="somebody has to mend the account or the connection",
+            ),
+            RetryRule(
+                exception=LipsyncUnreachable,
+                retry_delay=_SOON,
+                reason="free: nothing was sent, or the job that was bought is taken up again",
             ),
             RetryRule(
                 exception=[LipsyncJobTimeout, LipsyncPollFault, LipsyncTransferFailed, LipsyncUnknownJob],

@@ -13,7 +13,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from airflow_provider_lipsync.jobs.pace import Durations, next_pause
+from airflow_provider_lipsync.jobs.pace import Durations, next_pause, on_a_beat
 
 __all__ = ["DISTRIBUTIONS", "Figures", "fixed", "main", "new_durations", "simulate"]
 
@@ -119,10 +119,10 @@ def _looks_at_the_same_lag(times: Sequence[float], lag: float) -> float:
 
 
 def _looks(takes: float, durations: Durations | None, chance: random.Random) -> Iterator[float]:
-    age = 0.0
+    age, bought = 0.0, chance.random()  # between two beats, all of which a second is a multiple of
     while True:
         age += next_pause(age=age, poll_interval=INTERVAL, durations=durations, chance=chance.random())
-        age = max(age, FIRST_LOOK)
+        age = max(on_a_beat(bought + age, INTERVAL) - bought, FIRST_LOOK)
         yield age
         if age >= takes:
             return

@@ -17,6 +17,7 @@ from typing import NoReturn
 from demo.run import DAG_ID, DemoFailed, Result, Stage, make_video, set_stage
 from demo.show import Show
 from demo.video import speech_frames, write_png
+from demo.webhook import Waking
 
 __all__ = ["main"]
 
@@ -51,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
         signal.signal(number, _stop)
     try:
         with _own(folder), Show() as show:
-            _perform(folder, show, picture=options.picture, keep=options.keep)
+            _perform(folder, show, picture=options.picture, keep=options.keep, webhook=options.webhook)
     except Stopped as stopped:
         print("\nStopped; everything that was started is ended.", file=sys.stderr)
         return stopped.status
@@ -62,31 +63,31 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _perform(folder: Path, show: Show, *, picture: Path | None, keep: bool) -> None:
+def _perform(folder: Path, show: Show, *, picture: Path | None, keep: bool, webhook: bool) -> None:
     show.say(INTRODUCTION)
-    with set_stage(folder, show) as stage:
-        result = make_video(stage, folder, show)
+    with set_stage(folder, show, webhook=webhook) as stage:
+        result, waking = make_video(stage, folder, show)
         if picture is not None:
             write_png(speech_frames(folder / "video.mp4", (0.1, 0.7, 1.0)), picture)
         if keep:
-            _summarize(result, show)
+            _summarize(result, waking if webhook else None, show)
             _stay(stage, show)
         show.now("stopping everything")
     if not keep:
-        _summarize(result, show)
+        _summarize(result, waking if webhook else None, show)
 
 
-def _summarize(result: Result, show: Show) -> None:
+def _summarize(result: Result, waking: Waking | None, show: Show) -> None:
     what = f"{result.seconds:.1f} s, {result.width}x{result.height}, {result.credits} credits of the sandbox"
     show.settle()
     show.say(f"""
 Done in {show.seconds:.0f} s: a video with sound, {what}.
 
   watch it    {result.local_copy}
-  published   {result.published}
+  published   {result.published}{f"{chr(10)}  woken by    {waking}" if waking else ""}
 
 The DAG that made it: example_dags/{DAG_ID}.py
-With your own key, and in your own Airflow: docs/quickstart.md""")
+With your own key, and in your own Airflow: docs/quickstart.md{", docs/webhooks.md" if waking else ""}""")
 
 
 def _stay(stage: Stage, show: Show) -> None:
@@ -128,6 +129,7 @@ def _stop(number: int, _frame: FrameType | None) -> NoReturn:
 def _build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m demo", description=INTRODUCTION)
     parser.add_argument("--keep", action="store_true", help="leave Airflow's UI up until ctrl-C")
+    parser.add_argument("--webhook", action="store_true", help="let the vendor tell Airflow of the finished job")
     parser.add_argument("--dir", type=Path, default=ROOT / ".demo", help="folder for all that is made (%(default)s)")
     parser.add_argument("--picture", type=Path, help="write three frames of the video to this PNG, too")
     return parser

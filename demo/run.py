@@ -16,7 +16,9 @@ from demo.sandbox import Sandbox, start_sandbox
 from demo.show import Show
 from demo.storage import Storage, start_storage
 from demo.video import inspect_video, speech_frames, write_png
+from demo.webhook import RECEIVER_ON, Waking, how_it_was_woken, webhook_extras
 from tests.runner import RealAirflow
+from tests.runner.config import free_ports
 
 __all__ = ["DAG_ID", "DemoFailed", "Result", "Stage", "make_video", "set_stage"]
 
@@ -46,6 +48,8 @@ class Result:
     :param width: pixels.
     :param height: pixels.
     :param credits: charged for it, by the sandbox's ledger.
+    :param woken_by: ``webhook`` or ``polling``.
+    :param looks: at the job, all together.
     """
 
     job_id: str
@@ -56,6 +60,8 @@ class Result:
     width: int
     height: int
     credits: int
+    woken_by: str
+    looks: int
 
 
 @dataclass(frozen=True)
@@ -65,25 +71,32 @@ class Stage:
     sandbox: Sandbox
     storage: Storage
     airflow: RealAirflow
+    webhook: bool
 
 
 @contextmanager
-def set_stage(folder: Path, show: Show) -> Iterator[Stage]:
-    """Start everything; it ends with the context."""
+def set_stage(folder: Path, show: Show, *, webhook: bool = False) -> Iterator[Stage]:
+    """Start everything; it ends with the context.
+
+    :param webhook: turn Airflow's webhook receiver on.
+    """
     show.now("starting a sandbox of the Lipsync API and an S3 server")
     with start_sandbox(folder / "sandbox.log") as sandbox, start_storage() as storage:
         show.done(f"Lipsync API (sandbox)  {sandbox.url}")
         show.done(f"S3 server (moto)       {storage.url}")
         show.now("starting Airflow: scheduler, triggerer, DAG processor, API server")
-        env = _environment(folder, sandbox, storage)
-        with RealAirflow(home=folder / "airflow", dags=DAGS, env=env, login=True) as airflow:
-            show.done(f"Airflow                {airflow.url}")
-            yield Stage(sandbox, storage, airflow)
+        [port] = free_ports(1)
+        env = _environment(folder, sandbox, storage, webhook_extras(port) if webhook else {})
+        env |= RECEIVER_ON if webhook else {}
+        with RealAirflow(home=folder / "airflow", dags=DAGS, env=env, login=True, port=port) as airflow:
+            show.done(f"Airflow                {airflow.url}{', its webhook receiver on' if webhook else ''}")
+            yield Stage(sandbox, storage, airflow, webhook)
 
 
-def make_video(stage: Stage, folder: Path, show: Show) -> Result:
+def make_video(stage: Stage, folder: Path, show: Show) -> tuple[Result, Waking]:
     """Run the DAG once, and bring its video here.
 
+    :return: the video, and what woke the task that waited for it.
     :raises DemoFailed: the run failed, charged more than one job, or stored something else than it says.
     :raises NotPlayable: the video does not play, or nothing is heard.
     """
@@ -96,10 +109,11 @@ def make_video(stage: Stage, folder: Path, show: Show) -> Result:
     run = airflow.wait_until(watch.look, timeout=RUN_TIMEOUT, what=lambda: f"run {run_id} of {DAG_ID} goes on")
     if run["state"] != "success":
         raise DemoFailed(_why(airflow, run_id))
-    result = _fetch(stage, airflow.xcom(DAG_ID, run_id, "render"), folder / "video.mp4", show)
+    waking = how_it_was_woken(airflow, stage.sandbox.ledger()[-1], DAG_ID, run_id, "render")
+    result = _fetch(stage, airflow.xcom(DAG_ID, run_id, "render"), folder / "video.mp4", waking, show)
     write_png(speech_frames(folder / "video.mp4"), folder / "frame.png")
     (folder / "result.json").write_text(json.dumps(asdict(result), indent=2) + "\n")
-    return result
+    return result, waking
 
 
 class _Watch:
@@ -136,7 +150,8 @@ class _Watch:
     def _waiting(self) -> str:
         job = self._stage.sandbox.ledger()[-1]
         if job["status"] != "processing":
-            return f"job {job['job_id'][:8]} is rendered; waiting for the next look at it"
+            waits_for = "its webhook" if self._stage.webhook else "the next look at it"
+            return f"job {job['job_id'][:8]} is rendered; waiting for {waits_for}"
         slots = self._slots_held()
         self._slots = max(self._slots or 0, slots)
         price = f"{job['credits_charged']} credits, " if job["credits_charged"] else ""
@@ -152,12 +167,15 @@ class _Watch:
         return int(pool["running_slots"]) + int(pool["queued_slots"])
 
 
-def _environment(folder: Path, sandbox: Sandbox, storage: Storage) -> dict[str, str]:
-    """Give Airflow what a content team would: pictures in a private bucket, and one on a disk of the workers."""
+def _environment(folder: Path, sandbox: Sandbox, storage: Storage, extras: dict[str, str]) -> dict[str, str]:
+    """Give Airflow what a content team would: pictures in a private bucket, and one on a disk of the workers.
+
+    :param extras: of the connection to the sandbox.
+    """
     duo = folder / "duo.png"
     duo.write_bytes(sandbox.sample("duo.png"))
     return {
-        "AIRFLOW_CONN_LIPSYNC_DEFAULT": sandbox.connection(staging_path=f"{storage.root}/{STAGING}"),
+        "AIRFLOW_CONN_LIPSYNC_DEFAULT": sandbox.connection(staging_path=f"{storage.root}/{STAGING}", **extras),
         "AIRFLOW_CONN_AWS_DEFAULT": storage.connection,
         "AIRFLOW_VAR_LIPSYNC_STORAGE": storage.root,
         "AIRFLOW_VAR_LIPSYNC_PORTRAIT": storage.put("portrait.png", sandbox.sample("portrait.png")),
@@ -166,7 +184,7 @@ def _environment(folder: Path, sandbox: Sandbox, storage: Storage) -> dict[str, 
     }
 
 
-def _fetch(stage: Stage, stored: dict[str, Any], copy: Path, show: Show) -> Result:
+def _fetch(stage: Stage, stored: dict[str, Any], copy: Path, waking: Waking, show: Show) -> Result:
     """Download the video from where it was stored, and hold it against its receipt and the sandbox's ledger."""
     jobs = stage.sandbox.ledger()
     if [job["job_id"] for job in jobs] != [stored["job_id"]]:
@@ -190,6 +208,8 @@ def _fetch(stage: Stage, stored: dict[str, Any], copy: Path, show: Show) -> Resu
         width=video.width,
         height=video.height,
         credits=jobs[0]["credits_charged"],
+        woken_by=waking.by,
+        looks=waking.looks,
     )
 
 

@@ -20,7 +20,7 @@ from tests.runner.processes import Process, clean_environment, tail
 __all__ = ["Sandbox", "SandboxDied", "start_sandbox"]
 
 # Seconds: long enough to see that no worker waits, short enough for a demo. The first look at a job comes after 10 s,
-# the second after 15 s.
+# the second after 15 s; a webhook may wake the task from 7 s after its deferral on, and is waited for until 11 s.
 JOB_SECONDS = (9.0, 10.0)
 _START_DEADLINE = 30.0  # seconds
 _ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+")
@@ -41,14 +41,15 @@ class Sandbox:
     url: str
     key: str = field(repr=False)
 
-    def connection(self, *, staging_path: str) -> str:
+    def connection(self, *, staging_path: str, **more: str) -> str:
         """Return the connection ``lipsync_default``, as ``AIRFLOW_CONN_LIPSYNC_DEFAULT`` takes it.
 
         :param staging_path: where copies of local files are put.
+        :param more: extras.
         """
         login = {"host": f"{self.url}/api/v1", "password": self.key}
         low, high = JOB_SECONDS
-        extra = {"staging_path": staging_path, "typical_seconds_low": low, "typical_seconds_high": high}
+        extra = {"staging_path": staging_path, "typical_seconds_low": low, "typical_seconds_high": high, **more}
         return json.dumps({"conn_type": "lipsync", **login, "extra": extra})
 
     def sample(self, name: str) -> bytes:

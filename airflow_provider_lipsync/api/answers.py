@@ -123,14 +123,13 @@ def parse_job(reply: Answer | NoAnswer, *, job_id: str, api_key: str) -> Job:
     known: dict[str, Any] = {"job_id": job_id, "charged": Charged.YES}
     if isinstance(reply, NoAnswer):
         raise LipsyncUnreachable(f"no answer from the vendor: {scrub(reply.reason, api_key)}", **known)
-    status, words = reply.status, _words(reply, api_key)
-    known |= {"status": status}
-    if 200 <= status < 300:
-        found = _json_object(reply)
-        if (_job_id(found) or "").lower() != job_id.lower():
-            raise LipsyncUnreadableAnswer("the answer is not the job that was asked for", vendor_message=words, **known)
+    status, found = reply.status, _json_object(reply)
+    if 200 <= status < 300 and (_job_id(found) or "").lower() == job_id.lower():
         return read_job(job_id, found, api_key=api_key)
-    known |= {"vendor_message": words}
+    words = _words(reply, api_key)
+    known |= {"status": status, "vendor_message": words}
+    if 200 <= status < 300:
+        raise LipsyncUnreadableAnswer("the answer is not the job that was asked for", **known)
     if 300 <= status < 400:
         raise LipsyncMisconfigured(f"the query was redirected ({status}): the base URL is not the API's", **known)
     if status == 404:
@@ -217,7 +216,9 @@ def _bounded(value: Any, api_key: str) -> str:
         value = value["message"]
     text = value if isinstance(value, str) else json.dumps(value, default=str)
     text = scrub(text, api_key)[: 16 * _LONGEST_WORDS]  # scrubbed before it is cut: half a key is a leak, too
-    text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else " " for c in text)
+    text = " ".join(text.split())
     return text if len(text) <= _LONGEST_WORDS else text[: _LONGEST_WORDS - 1] + "…"
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -20,12 +21,13 @@ from airflow_provider_lipsync.api.answers import LONGEST_ANSWER, Answer, NoAnswe
 from airflow_provider_lipsync.api.models import Job
 from airflow_provider_lipsync.api.settings import ClientSettings
 from airflow_provider_lipsync.api.texts import is_loopback
-from airflow_provider_lipsync.api.wire import build_query
+from airflow_provider_lipsync.api.wire import build_query, query_url
 from airflow_provider_lipsync.exceptions import LipsyncError, LipsyncMisconfigured
 
 __all__ = ["Looker"]
 
 _PROCESSING = "processing"
+_URLS = 1024  # that are kept: making one costs a seventh of a look. A bound, since each is half a KB
 _USERINFO = re.compile(r"(?<=://)[^/\s]*@")  # a proxy's password, which aiohttp repeats in its errors
 
 
@@ -64,7 +66,7 @@ class Looker:
 
     async def _ask(self, job_id: str) -> Answer | NoAnswer | None:
         session = self._session or await self._opened()
-        url = URL(build_query(self.settings.target, job_id).url, encoded=True)
+        url = _url(self.settings.target.base_url, job_id)
         try:
             async with session.get(url, headers=self._headers, allow_redirects=False) as came:
                 body, complete = await _read(came.content)
@@ -101,6 +103,11 @@ class Looker:
         )
 
 
+@lru_cache(maxsize=_URLS)
+def _url(base_url: str, job_id: str) -> URL:
+    return URL(query_url(base_url, job_id), encoded=True)
+
+
 async def _read(content: aiohttp.StreamReader) -> tuple[bytes, bool]:
     """Return the body up to a bound, and whether it is whole."""
     body = await content.readany()
@@ -117,7 +124,7 @@ async def _read(content: aiohttp.StreamReader) -> tuple[bytes, bool]:
 def _goes_on(body: bytes, job_id: str) -> bool:
     """Whether a body says of this very job that it is processing; all else is for the full reading."""
     try:
-        found = json.loads(body)
+        found = json.loads(body.decode())  # quicker than to let it guess the encoding
     except (ValueError, RecursionError):
         return False
     return isinstance(found, dict) and found.get("status") == _PROCESSING and found.get("id") == job_id

@@ -29,6 +29,7 @@ __all__ = [
     "build_query",
     "build_submit",
     "query_exchange",
+    "query_url",
     "submit_exchange",
 ]
 
@@ -102,8 +103,12 @@ def build_submit(target: Target, request: SubmitRequest) -> PreparedRequest:
 
 def build_query(target: Target, job_id: str) -> PreparedRequest:
     """Return the GET that looks at a job."""
-    url = f"{target.base_url}/jobs/{quote(job_id, safe='')}"
-    return PreparedRequest(method="GET", url=url, headers=_headers(target))
+    return PreparedRequest(method="GET", url=query_url(target.base_url, job_id), headers=_headers(target))
+
+
+def query_url(base_url: str, job_id: str) -> str:
+    """Return where a job is looked at."""
+    return f"{base_url}/jobs/{quote(job_id, safe='')}"
 
 
 def submit_exchange(

@@ -19,11 +19,13 @@ class Estimate:
     :param seconds: that are charged, rounded up; None = unknown.
     :param credits: None = unknown, never 0.
     :param why: what is not known, where something is not.
+    :param may_pass: whether it is not known only because a medium could not be read now.
     """
 
     seconds: int | None = None
     credits: int | None = None
     why: str = ""
+    may_pass: bool = False
 
     def __str__(self) -> str:
         if self.credits is None:
@@ -73,7 +75,11 @@ class Budget:
                 raise LipsyncOverBudget(
                     f"What this job costs is not known: {estimate.why or 'nobody estimated it'}. {name} allows {limit} "
                     "credits, so nothing was sent.",
-                    next_step="use media whose length can be read, or lift the limit, then clear the task",
+                    next_step=(
+                        "clear the task once its media can be read again, or lift the limit first"
+                        if estimate.may_pass
+                        else "use media whose length can be read, or lift the limit, then clear the task"
+                    ),
                 )
             if not spent.is_known:
                 raise LipsyncOverBudget(
@@ -96,16 +102,25 @@ class Budget:
 
 
 def estimate_job(
-    endpoint: Endpoint, lengths: Mapping[str, float], *, resolution: str, order: str, unknown: str = ""
+    endpoint: Endpoint,
+    lengths: Mapping[str, float],
+    *,
+    resolution: str,
+    order: str,
+    unknown: str = "",
+    may_pass: bool = False,
 ) -> Estimate:
     """Return what a job will cost.
 
     :param lengths: of its media, seconds by field; one that is missing is unknown.
     :param unknown: why lengths are missing.
+    :param may_pass: whether they may be told another time.
     """
     try:
         seconds = charged_seconds(endpoint, order=order, **lengths)
         cost = estimate_credits(seconds, resolution)
     except ValueError as error:  # a resolution or an order of the vendor's that is newer than this release
         return Estimate(why=f"no price is known: {error}")
-    return Estimate(seconds=seconds, credits=cost, why="" if cost is not None else unknown)
+    if cost is None:
+        return Estimate(why=unknown, may_pass=may_pass)
+    return Estimate(seconds=seconds, credits=cost)

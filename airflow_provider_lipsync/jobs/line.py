@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextvars import Context
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
@@ -26,6 +27,7 @@ __all__ = ["Line"]
 log = logging.getLogger(__name__)
 
 RENEWED_SECONDS = 300.0  # how old what is known of a connection may be
+_LONGEST_LOOK_UP = 30.0  # seconds: without an answer by then, it could not be looked up now
 _AT_ONCE_SECONDS = 5.0  # how young it must be for a refused key to be its last word
 
 
@@ -40,6 +42,7 @@ class Line:
         self._clock = clock
         self._settings: ConnectionSettings | None = None
         self._looker: Looker | None = None
+        self._asking: asyncio.Task[ConnectionSettings] | None = None
         self._renewing = asyncio.Lock()
         self._renewed_at = 0.0
 
@@ -69,7 +72,7 @@ class Line:
 
         A refused key makes it look the connection up, and ask again if there is another one by now.
         """
-        if self._clock.now() >= self._renewed_at + RENEWED_SECONDS:
+        if self._is_older_than(RENEWED_SECONDS):
             await self._renew(older_than=RENEWED_SECONDS)
         looker = self._present()
         found = await self._look_by(looker, job_id)
@@ -86,6 +89,10 @@ class Line:
         if looker is not None:
             await looker.aclose()
 
+    def _is_older_than(self, seconds: float) -> bool:
+        """Whether what is known of the connection is; a clock that was set back makes it so: nobody knows how old."""
+        return not 0.0 <= self._clock.now() - self._renewed_at < seconds
+
     def _present(self) -> Looker:
         if self._looker is None:
             assert self._settings is not None
@@ -101,7 +108,8 @@ class Line:
 
     async def _look_up(self) -> ConnectionSettings:
         try:
-            return await LipsyncHook(lipsync_conn_id=self.conn_id).asettings()
+            async with asyncio.timeout(_LONGEST_LOOK_UP):
+                return await asyncio.shield(self._asked())
         except LipsyncError:
             raise
         except AirflowNotFoundException as error:
@@ -111,10 +119,28 @@ class Line:
                 f"the connection {self.conn_id!r} could not be looked up: {type(error).__name__}"
             ) from error
 
+    def _asked(self) -> asyncio.Task[ConnectionSettings]:
+        """Ask Airflow, or go on with a question that it has not answered yet.
+
+        It is asked to the end whoever is cancelled or gives up meanwhile: on Airflow 3.1 an answer that nobody takes is
+        taken for that of the next question, and the whole triggerer breaks.
+        """
+        asking = self._asking
+        if asking is None:
+            hook = LipsyncHook(lipsync_conn_id=self.conn_id)
+            self._asking = asking = asyncio.get_running_loop().create_task(hook.asettings(), context=Context())
+            asking.add_done_callback(self._answered, context=Context())
+        return asking
+
+    def _answered(self, asking: asyncio.Task[ConnectionSettings]) -> None:
+        self._asking = None
+        if not asking.cancelled():
+            asking.exception()  # told to whoever waits for it; where nobody does, nobody needs it
+
     async def _renew(self, *, older_than: float) -> None:
         """Look the connection up, once for all who ask meanwhile; what cannot be looked up stays as it was."""
         async with self._renewing:
-            if self._clock.now() < self._renewed_at + older_than:
+            if not self._is_older_than(older_than):
                 return
             self._renewed_at = self._clock.now()
             try:

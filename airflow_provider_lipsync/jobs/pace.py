@@ -7,13 +7,12 @@ been seen at.
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_left
 from collections import deque
 from functools import partial
 from itertools import accumulate, pairwise
 
-__all__ = ["Durations", "net_pause", "next_pause"]
+__all__ = ["Durations", "net_pause", "next_pause", "on_a_beat"]
 
 _REMEMBERED = 400  # jobs; what is longer ago is forgotten, so that a vendor who became quicker is followed
 _ENOUGH = 20  # jobs, from which on their times replace the connection's marks
@@ -33,6 +32,7 @@ _NEARLY_ALL = 0.98  # of the jobs have ended before one that a webhook should ha
 _MARGIN = 1.1  # of that time, on top: the webhook itself takes a moment
 _NET_INTERVALS, _NET_SHARE, _NET_LONGEST = 6.0, 0.25, 300.0  # then: so many intervals, that share of its age, seconds
 _JITTER = 0.05  # of the interval, either way: more would miss the moments that are worth a look
+_BEAT = 0.1  # seconds between the moments that looks share; of a short interval, no more than the jitter
 _INTERVALS = 8  # for which tables are kept; tasks of one connection rarely have more
 
 
@@ -130,11 +130,11 @@ def _spread(spans: list[tuple[int, int]], likely: list[float]) -> list[float]:
 def _blurred(mass: list[float], reach: int) -> list[float]:
     """Return the mass, each bin the mean of those around it, twice over."""
     if reach:
+        around, size = 2 * reach + 1, len(mass)
         for _ in range(2):
-            sums, size = [0.0, *accumulate(mass)], len(mass)
-            mass = [
-                (sums[min(size, at + reach + 1)] - sums[max(0, at - reach)]) / (2 * reach + 1) for at in range(size)
-            ]
+            sums = list(accumulate(mass, initial=0.0))
+            sums = [*[0.0] * reach, *sums, *[sums[-1]] * reach]
+            mass = [(after - before) / around for before, after in zip(sums[:size], sums[around:], strict=True)]
     return mass
 
 
@@ -170,21 +170,21 @@ def _cheapest(
     """
     area = [0.0, *accumulate((before + after) / 2.0 * width for before, after in pairwise(ended))]
     shortest = max(1, round(_SHORTEST * poll_interval / width))
-    costs, looks, pauses = [0.0] * (_BINS + 1), [0.0] * (_BINS + 1), [poll_interval] * _BINS
+    onward = area[:]  # with what the looks from there on cost
+    looks, pauses = [0.0] * (_BINS + 1), [poll_interval] * _BINS
     for index in range(_BINS - 1, -1, -1):
         longest = _longest_pause(index * width, begins, poll_interval)
         most = max(1, round(longest / width))
         least = min(shortest, most)
-        gone, best, chosen = ended[index] * width, math.inf, most
-        for bins in range(most, least - 1, -max(1, (most - least) // _CHOICES)):
-            later = min(_BINS, index + bins)
-            cost = area[later] - later * gone + costs[later]
-            if cost < best:
-                best, chosen = cost, bins
+        gone, chosen = ended[index] * width, index + most
+        best = onward[min(_BINS, chosen)] - min(_BINS, chosen) * gone
+        for later in range(chosen, index + least - 1, -max(1, (most - least) // _CHOICES)):
+            if later < _BINS and onward[later] - later * gone < best:
+                best, chosen = onward[later] - later * gone, later
         alive = jobs - ended[index]
-        costs[index] = best - area[index] + index * gone + look * alive
-        looks[index] = alive / jobs + looks[min(_BINS, index + chosen)]
-        pauses[index] = min(max(chosen * width, _SHORTEST * poll_interval), longest)
+        onward[index] = best + index * gone + look * alive
+        looks[index] = alive / jobs + looks[min(_BINS, chosen)]
+        pauses[index] = min(max((chosen - index) * width, _SHORTEST * poll_interval), longest)
     return pauses, looks[0]
 
 
@@ -222,3 +222,13 @@ def net_pause(*, age: float, poll_interval: float, durations: Durations, chance:
     rare = min(_NET_LONGEST, max(_NET_INTERVALS * poll_interval, _NET_SHARE * age))
     pause = max(durations.nearly_all() - age, 0.0) or rare
     return pause + _JITTER * rare * chance
+
+
+def on_a_beat(moment: float, poll_interval: float) -> float:
+    """Return the nearest shared moment: looks that leave together cost half of what each costs alone.
+
+    :param moment: seconds since the epoch.
+    :param poll_interval: seconds.
+    """
+    a_second = max(1.0 / _BEAT, 1.0 / (_JITTER * poll_interval))
+    return round(moment * a_second) / a_second

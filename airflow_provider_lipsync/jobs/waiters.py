@@ -6,9 +6,9 @@ import asyncio
 from contextvars import copy_context
 from typing import Any, Protocol
 
-from airflow_provider_lipsync.jobs.waiting import JobEvent, JobWatch, Logs, Waiting
+from airflow_provider_lipsync.jobs.waiting import JobEvent, JobWatch, Waiting
 
-__all__ = ["HasLog", "LookedAt", "Newcomer", "OwnLog", "Waiter"]
+__all__ = ["HasLog", "LookedAt", "Waiter"]
 
 
 class HasLog(Protocol):
@@ -18,28 +18,21 @@ class HasLog(Protocol):
     def log(self) -> Any: ...
 
 
-class OwnLog:
-    """Writes to the log of one that waits, in its own context: that decides in whose file a line lands."""
+class Waiter:
+    """One that waits for a job, what it is answered by, and its log.
 
-    __slots__ = ("_context", "_owner")
+    All in one: with ten thousand that wait, each further object is one more for every full garbage collection.
 
-    def __init__(self, owner: HasLog) -> None:
+    :param owner: whose log is written to, in its own context: that decides in whose file a line lands.
+    """
+
+    __slots__ = ("_context", "_owner", "answer", "waiting", "watch")
+
+    watch: JobWatch  # from the moment on that it is taken in
+
+    def __init__(self, waiting: Waiting, owner: HasLog) -> None:
+        self.waiting = waiting
         self._owner, self._context = owner, copy_context()
-
-    def info(self, event: Any, *args: Any) -> None:
-        self._context.run(self._owner.log.info, event, *args)
-
-    def warning(self, event: Any, *args: Any) -> None:
-        self._context.run(self._owner.log.warning, event, *args)
-
-
-class Newcomer:
-    """One that wants to wait for a job, and what it is answered by."""
-
-    __slots__ = ("answer", "log", "waiting")
-
-    def __init__(self, waiting: Waiting, log: Logs) -> None:
-        self.waiting, self.log = waiting, log
         self.answer: asyncio.Future[JobEvent] = asyncio.get_running_loop().create_future()
 
     def gets(self, event: JobEvent) -> None:
@@ -51,29 +44,28 @@ class Newcomer:
         if not self.answer.done():
             self.answer.set_exception(error)
 
+    def info(self, event: Any, *args: Any) -> None:
+        self._context.run(self._owner.log.info, event, *args)
 
-class Waiter:
-    """One that waits for a job."""
-
-    __slots__ = ("newcomer", "watch")
-
-    def __init__(self, newcomer: Newcomer, watch: JobWatch) -> None:
-        self.newcomer, self.watch = newcomer, watch
+    def warning(self, event: Any, *args: Any) -> None:
+        self._context.run(self._owner.log.warning, event, *args)
 
 
 class LookedAt:
     """A job that is looked at for all who wait for it."""
 
-    __slots__ = ("due", "in_flight", "job_id", "waiters")
+    __slots__ = ("due", "in_flight", "job_id", "left", "waiters")
 
     def __init__(self, job_id: str) -> None:
         self.job_id = job_id
         self.waiters: list[Waiter] = []
         self.due = 0.0  # its entry of the schedule counts only with this moment; others are stale
         self.in_flight = False
+        self.left = 0.0  # when the look left that is on its way, or the last one
 
     def set_back(self, seconds: float) -> None:
         """Take a clock that was set back."""
         self.due -= seconds
+        self.left -= seconds
         for waiter in self.waiters:
             waiter.watch.set_back(seconds)

@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol, TypedDict
 from airflow_provider_lipsync.api.models import Job, JobStatus
 from airflow_provider_lipsync.api.retry import LONGEST_WAIT, RetryPolicy
 from airflow_provider_lipsync.exceptions import LipsyncError, LipsyncPollFault, LipsyncUnknownJob
-from airflow_provider_lipsync.jobs.pace import Durations, net_pause, next_pause
+from airflow_provider_lipsync.jobs.pace import Durations, net_pause, next_pause, on_a_beat
 
 __all__ = [
     "ONE_ATTEMPT",
@@ -78,7 +78,6 @@ class JobWatch:
     """What one that waits knows of its job, and when it wants to look next.
 
     :param now: seconds since the epoch.
-    :param log: where changes are told.
     :param durations: what jobs of this kind take; None = look by the interval alone.
     :param chance: in [0, 1), for the jitter.
     """
@@ -88,7 +87,6 @@ class JobWatch:
         "_durations",
         "_fault",
         "_interval",
-        "_log",
         "_looked_at",
         "_seen",
         "_told",
@@ -97,23 +95,25 @@ class JobWatch:
     )
 
     def __init__(
-        self, waiting: Waiting, *, now: float, log: Logs, durations: Durations | None = None, chance: float = 0.5
+        self, waiting: Waiting, *, now: float, durations: Durations | None = None, chance: float = 0.5
     ) -> None:
         self.waiting = waiting
         self._interval = max(waiting.poll_interval, SHORTEST_INTERVAL)
         self._began = now
-        self._log = log
         self._durations = None if waiting.submitted_at is None else durations
         self._seen, self._fault = "never looked at", ""
         self._told: tuple[str, ...] = ()
         self._looked_at: float | None = None
         self.next_at = min(self._first_look(now, chance), max(now, waiting.deadline))
 
-    def saw(self, found: Job | LipsyncError | None, *, left: float, now: float, chance: float = 0.5) -> JobEvent | None:
+    def saw(
+        self, found: Job | LipsyncError | None, *, left: float, now: float, log: Logs, chance: float = 0.5
+    ) -> JobEvent | None:
         """Take what a look showed; return the event if the waiting is over, else set ``next_at``.
 
         :param found: the job, or the error of the look; None = it is processing, as expected.
         :param left: when the look left, seconds since the epoch.
+        :param log: where changes are told.
         :param chance: in [0, 1), for the jitter.
         """
         if now < min(self.waiting.not_before, self.waiting.deadline):
@@ -121,13 +121,13 @@ class JobWatch:
         if isinstance(found, LipsyncError):
             if not is_tolerable(found, now - self._began):
                 return error_event(self.waiting.job_id, found)
-            self._note_fault(found)
+            self._note_fault(found, log)
             pause = max(self._interval, min(found.retry_after or 0.0, LONGEST_WAIT))
         elif found is not None and found.status.is_terminal:
             self._learn(found, now)
             return ended_event(found)
         else:
-            self._note_job(found, now)
+            self._note_job(found, now, log)
             pause = self._pause(now, chance)
         if left >= self.waiting.deadline:
             return self.gives_up()
@@ -158,9 +158,12 @@ class JobWatch:
         return durations.nearly_all() if self.waiting.webhook else durations.low
 
     def _pause(self, now: float, chance: float) -> float:
-        if self.waiting.webhook and self._durations is not None:
-            return net_pause(age=self._age(now), poll_interval=self._interval, durations=self._durations, chance=chance)
-        return next_pause(age=self._age(now), poll_interval=self._interval, durations=self._durations, chance=chance)
+        age, interval, durations = self._age(now), self._interval, self._durations
+        if self.waiting.webhook and durations is not None:
+            pause = net_pause(age=age, poll_interval=interval, durations=durations, chance=chance)
+        else:
+            pause = next_pause(age=age, poll_interval=interval, durations=durations, chance=chance)
+        return on_a_beat(now + pause, interval) - now
 
     def _age(self, now: float) -> float:
         return max(0.0, now - (self.waiting.submitted_at or now))
@@ -174,24 +177,24 @@ class JobWatch:
             told = None if job.execution_time is None else job.execution_time / 1000  # milliseconds: inferred
             self._durations.learn(seconds=age, since_last_look=unseen, told=told)
 
-    def _note_job(self, job: Job | None, now: float) -> None:
+    def _note_job(self, job: Job | None, now: float, log: Logs) -> None:
         status = JobStatus.PROCESSING.value if job is None else job.raw_status
         self._looked_at, self._seen = now, f"last seen as {status!r}"
         if self._fault:
-            self._log.info("Job %s can be seen again: %s.", self.waiting.job_id, status)
+            log.info("Job %s can be seen again: %s.", self.waiting.job_id, status)
             self._fault = ""
         if job is not None and job.status is JobStatus.UNKNOWN and status not in self._told:
             self._told = (*self._told, status)
-            self._log.warning(
+            log.warning(
                 "Job %s has a status that the API does not document: %r. Looking on.", self.waiting.job_id, status
             )
 
-    def _note_fault(self, error: LipsyncError) -> None:
+    def _note_fault(self, error: LipsyncError, log: Logs) -> None:
         if error.message == self._fault:
             return
         self._fault = error.message
         self._seen = f"it could not be seen: {error.message}"
-        self._log.warning(
+        log.warning(
             "Job %s could not be seen: %s. This says nothing about the job; looking on.",
             self.waiting.job_id,
             error.message,

@@ -22,7 +22,7 @@ from airflow_provider_lipsync.jobs.clock import Clock, Timer
 from airflow_provider_lipsync.jobs.line import Line
 from airflow_provider_lipsync.jobs.meter import Meter
 from airflow_provider_lipsync.jobs.pace import Durations
-from airflow_provider_lipsync.jobs.waiters import HasLog, LookedAt, Newcomer, OwnLog, Waiter
+from airflow_provider_lipsync.jobs.waiters import HasLog, LookedAt, Waiter
 from airflow_provider_lipsync.jobs.waiting import JobEvent, JobWatch, Waiting, error_event, timeout_event
 from airflow_provider_lipsync.metrics import count
 
@@ -55,7 +55,7 @@ class Watcher:
     ) -> None:
         self._line, self._learned, self._clock, self._chance = line, learned, clock, chance
         self._circuit = Circuit(per_second=1.0)
-        self._newcomers: deque[Newcomer] = deque()
+        self._newcomers: deque[Waiter] = deque()
         self._admitting: asyncio.Task[None] | None = None
         self._jobs: dict[str, LookedAt] = {}
         self._schedule: list[tuple[float, int, LookedAt]] = []
@@ -73,7 +73,7 @@ class Watcher:
         :param owner: in whose log is told what concerns this job.
         :return: the event, at the latest when the deadline has passed and a look that was on its way is back.
         """
-        newcomer = Newcomer(waiting, OwnLog(owner))
+        newcomer = Waiter(waiting, owner)
         self._newcomers.append(newcomer)
         if self._admitting is None or self._admitting.done():
             self._admitting = self._spawn(self._admit())
@@ -91,9 +91,12 @@ class Watcher:
             task.cancel()
         if working:
             await asyncio.wait(working)
-        for newcomer in self._everybody():
-            newcomer.answer.cancel()
-        await self._line.aclose()
+        for waiter in self._everybody():
+            waiter.answer.cancel()
+        try:
+            await self._line.aclose()
+        except Exception:
+            log.exception("Connections by %r could not be closed in order.", self._line.conn_id)
 
     # Who waits.
 
@@ -130,29 +133,25 @@ class Watcher:
                 newcomer.gets(timeout_event(newcomer.waiting.job_id, f"never looked at: {error.message}"))
         self._newcomers = deque(newcomer for newcomer in self._newcomers if not newcomer.answer.done())
 
-    def _enter(self, newcomer: Newcomer, settings: ConnectionSettings) -> None:
+    def _enter(self, newcomer: Waiter, settings: ConnectionSettings) -> None:
         if newcomer.answer.done():
             return
         waiting, now = newcomer.waiting, self._now()
         durations = self._learned(settings, waiting)
-        watch = JobWatch(waiting, now=now, log=newcomer.log, durations=durations, chance=self._chance())
+        newcomer.watch = watch = JobWatch(waiting, now=now, durations=durations, chance=self._chance())
         job = self._jobs.get(waiting.job_id)
         if job is None:
             job = self._jobs[waiting.job_id] = LookedAt(waiting.job_id)
-        job.waiters.append(Waiter(newcomer, watch))
+        job.waiters.append(newcomer)
         self._meter.note(len(self._jobs), now)
         if not job.in_flight and (len(job.waiters) == 1 or watch.next_at < job.due):
             self._put(job, watch.next_at)
             self._look_up_again_at(watch.next_at, now)
 
-    def _leave(self, newcomer: Newcomer) -> None:
-        job = self._jobs.get(newcomer.waiting.job_id)
-        if job is None:
-            return
-        for waiter in job.waiters:
-            if waiter.newcomer is newcomer:
-                self._forget(job, waiter)
-                return
+    def _leave(self, waiter: Waiter) -> None:
+        job = self._jobs.get(waiter.waiting.job_id)
+        if job is not None and waiter in job.waiters:
+            self._forget(job, waiter)
 
     def _forget(self, job: LookedAt, waiter: Waiter) -> None:
         job.waiters.remove(waiter)
@@ -160,9 +159,8 @@ class Watcher:
             del self._jobs[job.job_id]
             self._meter.note(len(self._jobs), self._latest)
 
-    def _everybody(self) -> list[Newcomer]:
-        inside = [waiter.newcomer for job in self._jobs.values() for waiter in job.waiters]
-        return [*self._newcomers, *inside]
+    def _everybody(self) -> list[Waiter]:
+        return [*self._newcomers, *(waiter for job in self._jobs.values() for waiter in job.waiters)]
 
     # The schedule.
 
@@ -220,8 +218,8 @@ class Watcher:
         error = None if task.cancelled() else task.exception()
         if error is None:
             return
-        for newcomer in self._everybody():
-            newcomer.breaks(error)
+        for waiter in self._everybody():
+            waiter.breaks(error)
 
     def _next(self) -> LookedAt | None:
         """Return the job whose look is due, and see to it that whoever is next is woken; None = none is due."""
@@ -259,7 +257,7 @@ class Watcher:
         """Look later at a job, since none may leave now; those whose deadline has passed give up without one."""
         late = 0.0 if self._circuit.is_open else _LAST_LOOK_WITHIN
         for waiter in [waiter for waiter in job.waiters if waiter.watch.waiting.deadline + late <= now]:
-            waiter.newcomer.gets(waiter.watch.gives_up())
+            waiter.gets(waiter.watch.gives_up())
             self._forget(job, waiter)
         if job.waiters:
             soonest = min(waiter.watch.waiting.deadline for waiter in job.waiters)
@@ -279,8 +277,7 @@ class Watcher:
             await self._look(job)
 
     async def _look(self, job: LookedAt) -> None:
-        job.in_flight = True
-        left = self._clock.now()
+        job.in_flight, job.left = True, self._now()
         try:
             found = await self._line.look(job.job_id)
         except (Exception, asyncio.CancelledError) as error:
@@ -290,23 +287,23 @@ class Watcher:
             found = LipsyncPollFault(f"the look itself broke: {type(error).__name__}", job_id=job.job_id)
         job.in_flight = False
         self._circuit.set_limit(self._line.max_polls_per_second)
-        now = self._clock.now()
+        now = self._now()
         self._note(found, now)
         for waiter in tuple(job.waiters):
-            self._tell(job, waiter, found, left, now)
+            self._tell(job, waiter, found, now)
         if job.waiters:
             self._put(job, min(waiter.watch.next_at for waiter in job.waiters))
 
-    def _tell(self, job: LookedAt, waiter: Waiter, found: Job | LipsyncError | None, left: float, now: float) -> None:
+    def _tell(self, job: LookedAt, waiter: Waiter, found: Job | LipsyncError | None, now: float) -> None:
         """Tell one what a look showed; what breaks in it (its log, its settings) ends it alone."""
         try:
-            event = waiter.watch.saw(found, left=left, now=now, chance=self._chance())
+            event = waiter.watch.saw(found, left=job.left, now=now, log=waiter, chance=self._chance())
         except Exception as error:  # noqa: BLE001 - whatever it was, the others wait on
-            waiter.newcomer.breaks(error)
+            waiter.breaks(error)
         else:
             if event is None:
                 return
-            waiter.newcomer.gets(event)
+            waiter.gets(event)
         self._forget(job, waiter)
 
     def _note(self, found: Job | LipsyncError | None, now: float) -> None:

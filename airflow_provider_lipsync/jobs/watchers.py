@@ -15,39 +15,31 @@ from airflow_provider_lipsync.jobs.pace import Durations
 from airflow_provider_lipsync.jobs.waiting import Waiting
 from airflow_provider_lipsync.jobs.watcher import Watcher
 
-__all__ = ["Watching"]
+__all__ = ["Watching", "watching"]
 
 _MOST_KINDS = 64  # of which durations are kept; more are not learned from
 
+_Key = tuple[asyncio.AbstractEventLoop, str]
 _Marks = tuple[float, float]
-_open: dict[tuple[asyncio.AbstractEventLoop, str], _Open] = {}
+_open: dict[_Key, Watching] = {}
 _learned: dict[tuple[str, str, _Marks], Durations] = {}
 
 
-class _Open:
-    """A watcher and how many use it."""
-
-    __slots__ = ("users", "watcher")
-
-    def __init__(self, watcher: Watcher) -> None:
-        self.watcher, self.users = watcher, 0
-
-
 class Watching:
-    """The watcher of a connection, for as long as somebody waits: ``async with Watching(conn_id) as watcher``."""
+    """The watcher of a connection on an event loop, and how many use it: the last one out closes it.
 
-    __slots__ = ("_key",)
+    :param key: the loop, and the id of the connection.
+    """
 
-    def __init__(self, conn_id: str) -> None:
-        self._key = (asyncio.get_running_loop(), conn_id)
+    __slots__ = ("_key", "_users", "watcher")
+
+    def __init__(self, key: _Key) -> None:
+        self._key, self._users = key, 0
+        self.watcher = _new_watcher(key[1])
 
     async def __aenter__(self) -> Watcher:
-        opened = _open.get(self._key)
-        if opened is None:
-            _forget_closed_loops()
-            opened = _open[self._key] = _Open(_new_watcher(self._key[1]))
-        opened.users += 1
-        return opened.watcher
+        self._users += 1
+        return self.watcher
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -55,12 +47,21 @@ class Watching:
         if self._key[0].is_closed():  # its trigger is collected later, perhaps while another loop runs
             _forget_closed_loops()
             return
-        opened = _open[self._key]
-        opened.users -= 1
-        if not opened.users:
+        self._users -= 1
+        if not self._users:
             del _open[self._key]
-            closing = asyncio.get_running_loop().create_task(opened.watcher.aclose(), context=Context())
+            closing = asyncio.get_running_loop().create_task(self.watcher.aclose(), context=Context())
             await asyncio.shield(closing)  # one that is cancelled once more leaves it to end by itself
+
+
+def watching(conn_id: str) -> Watching:
+    """Return the watcher of a connection, to be entered at once: ``async with watching(conn_id) as watcher``."""
+    key = (asyncio.get_running_loop(), conn_id)
+    found = _open.get(key)
+    if found is None:
+        _forget_closed_loops()
+        found = _open[key] = Watching(key)
+    return found
 
 
 def _new_watcher(conn_id: str) -> Watcher:

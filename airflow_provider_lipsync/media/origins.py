@@ -17,7 +17,7 @@ import httpx
 from airflow_provider_lipsync.exceptions import LipsyncError, LipsyncMediaUnavailable
 from airflow_provider_lipsync.media.places import is_definite, words
 from airflow_provider_lipsync.media.sources import LocalSource, ObjectSource, Source, WebSource
-from airflow_provider_lipsync.media.web import AddressRefused, RedirectRefused, Web
+from airflow_provider_lipsync.media.web import LEAST_AT_ONCE, AddressRefused, RedirectRefused, Web
 
 __all__ = ["BudgetSpent", "FileChanged", "Origin", "RangeFault", "origin_of"]
 
@@ -136,7 +136,8 @@ class _Answers:
         headers = {"Range": f"bytes={start}-{end - 1}"}
         with contextlib.ExitStack() as stack:
             try:
-                answer = stack.enter_context(self._web.get(self._source.url, headers=headers, timeout=_TIMEOUT))
+                got = self._web.get(self._source.url, headers=headers, timeout=_TIMEOUT, at_once=LEAST_AT_ONCE)
+                answer = stack.enter_context(got)
             except (httpx.TransportError, AddressRefused, RedirectRefused) as error:
                 raise self._fault(words(error), may_pass=isinstance(error, httpx.TransportError)) from None
             return self._understand(answer, start, end, stack)
@@ -152,9 +153,10 @@ class _Answers:
             raise self._fault(f"it sends the file encoded ({encoding[:40]!r}), which was not asked for")
         if status == 206:
             return self._part(answer, start, end)
-        length = headers.get("content-length", "")
-        self._keep(int(length) if length.isdecimal() else None, _marks_of(headers))
-        self._beginning = _Beginning(self._chunks(answer), self._afford, stack.pop_all())
+        told = headers.get("content-length", "")
+        length = int(told) if told.isdecimal() else None
+        self._keep(length, _marks_of(headers))
+        self._beginning = _Beginning(self._whole(answer, length), self._afford, stack.pop_all())
         return b""
 
     def _part(self, answer: httpx.Response, start: int, end: int) -> bytes:
@@ -168,6 +170,20 @@ class _Answers:
             if len(came) >= wanted:  # what a server sends beyond that stays unread
                 return bytes(came[:wanted])
         raise self._fault(f"it broke off after {len(came)} of {wanted} bytes", may_pass=True)
+
+    def _whole(self, answer: httpx.Response, length: int | None) -> Iterator[bytes]:
+        """Yield the body of a server that sends all there is: no read is begun that may bring more than is left.
+
+        :param length: of it in bytes; None = not told.
+        """
+        chunks, came = self._chunks(answer), 0
+        while True:
+            self._afford(LEAST_AT_ONCE if length is None else min(LEAST_AT_ONCE, length - came))
+            chunk = next(chunks, b"")
+            if not chunk:
+                return
+            came += len(chunk)
+            yield chunk
 
     def _chunks(self, answer: httpx.Response) -> Iterator[bytes]:
         chunks = answer.iter_raw()

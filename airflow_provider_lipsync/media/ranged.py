@@ -35,8 +35,7 @@ class RangedFile(io.RawIOBase):
 
     :param source: what to read.
     :param web: what fetches http(s) URLs.
-    :param budget: bytes that may be transferred at most. A server that ignores ranges may overshoot it by what one
-        read from a socket brings, since it sends all at once.
+    :param budget: bytes that may be read at most; no read is begun that may bring more.
     :param seconds: from the first look, after which nothing more is fetched.
     """
 

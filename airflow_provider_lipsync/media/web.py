@@ -19,11 +19,12 @@ from airflow_provider_lipsync.api.settings import shared_ssl_context
 from airflow_provider_lipsync.api.texts import is_loopback, without_query
 from airflow_provider_lipsync.media.addresses import AddressRefused, is_public, literal_address
 
-__all__ = ["AddressRefused", "RedirectRefused", "Web", "without_queries"]
+__all__ = ["LEAST_AT_ONCE", "AddressRefused", "RedirectRefused", "Web", "without_queries"]
 
 TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 REDIRECTS = 5  # followed for one request
 _AT_ONCE = 512 * 1024  # bytes read from a socket; many more would leave the processor's cache before they are hashed
+LEAST_AT_ONCE = 64 * 1024  # what httpcore reads by itself
 _REDIRECTING = (301, 302, 303, 307, 308)
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 _CHATTY = ("httpcore.http11", "httpcore.proxy")  # at DEBUG they log the headers of answers, Location among them
@@ -52,6 +53,7 @@ class Web:
         self._may_be_private = may_be_private
         self._private_allowed: bool | None = None
         self._transports: dict[str | None, httpx.HTTPTransport] = {}
+        self._at_once = _AT_ONCE
         self._discretion = _Discretion()
         for name in _CHATTY:
             logging.getLogger(name).addFilter(self._discretion)
@@ -72,17 +74,25 @@ class Web:
 
     @contextmanager
     def get(
-        self, url: str, *, headers: Mapping[str, str] = _NO_HEADERS, timeout: httpx.Timeout = TIMEOUT
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str] = _NO_HEADERS,
+        timeout: httpx.Timeout = TIMEOUT,
+        at_once: int = _AT_ONCE,
     ) -> Iterator[httpx.Response]:
         """Give the answer to a GET, its body not yet read, after at most five redirects.
 
         :param url: http or https; a user and password in it are not sent.
         :param headers: sent to every hop.
         :param timeout: seconds, for each hop.
+        :param at_once: bytes that one read from the socket may bring, at least :data:`LEAST_AT_ONCE`. One answer is
+            read at a time.
         :raises AddressRefused: it leads to a private address, or is no http(s) URL.
         :raises RedirectRefused: too many redirects, in a circle, or to no http(s) URL.
         :raises httpx.TransportError: no connection, or it broke.
         """
+        self._at_once = at_once
         answer = self._follow(url, headers, timeout)
         try:
             yield answer
@@ -133,9 +143,14 @@ class Web:
             except BaseException:
                 stream.close()
                 raise
-            _widen(stream)
+            self._widen(stream)
 
         return judge_peer
+
+    def _widen(self, stream: Any) -> None:
+        """Let a stream of httpcore read more at once than usual: parsing costs by the piece, half of all CPU time."""
+        read = stream.read
+        stream.read = lambda most, timeout=None: read(max(most, self._at_once), timeout)
 
     def _judge(self, address: str | None, url: httpx.URL) -> None:
         if address is None or is_public(address):
@@ -151,12 +166,6 @@ def _peer_of(stream: Any) -> str:
         return str(stream.get_extra_info("server_addr")[0])
     except OSError as error:  # gone already
         raise httpx.ConnectError(str(error)) from error
-
-
-def _widen(stream: Any) -> None:
-    """Let a stream of httpcore read more at once than its 64 KB: parsing costs by the piece, half of all CPU time."""
-    read = stream.read
-    stream.read = lambda most, timeout=None: read(max(most, _AT_ONCE), timeout)
 
 
 def _parsed(url: str) -> httpx.URL:

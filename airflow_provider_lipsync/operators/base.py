@@ -199,10 +199,10 @@ class JobTask(_Task):
 
         started, pause = time.time(), self._look_interval()
         waiting = Waiting(job_id=job_id, deadline=deadline, poll_interval=pause, not_before=started + pause)
-        watch = JobWatch(waiting, now=started, log=self.log)
+        watch = JobWatch(waiting, now=started)
         while True:
             left = slept_until(watch.next_at)
-            event = watch.saw(self._look(job_id), left=left, now=time.time())
+            event = watch.saw(self._look(job_id), left=left, now=time.time(), log=self.log)
             if event is not None:
                 return event
 

@@ -188,8 +188,11 @@ class BuyingTask(ToldTask, JobInputs):
     def _budget(self) -> Budget:
         from airflow_provider_lipsync.jobs.budget import Budget
 
+        limit = check.checked_credits("max_credits", self.max_credits)
+        if limit is None and self.max_credits is not None:  # a slip in a template must not lift a limit unseen
+            self.log.warning("max_credits is %r: the task has no limit of its own.", self.max_credits)
         return Budget(
-            of_operator=check.checked_credits("max_credits", self.max_credits),
+            of_operator=limit,
             of_connection=self.hook.settings.max_credits_per_job,
             conn_id=self.lipsync_conn_id,
         )

@@ -13,7 +13,7 @@ __all__ = ["LineageTask", "dataset_name"]
 
 
 class LineageTask:
-    """Mixed into an operator that buys."""
+    """Mixed into a task that buys a job, waits for one, or stores its video: each tells what it knows."""
 
     def get_openlineage_facets_on_start(self) -> Any:
         """Return nothing yet: the media are known once they were looked at."""
@@ -27,7 +27,7 @@ class LineageTask:
         result, card = told["return_value"], told[CARD_KEY]
         stored = result.get("output_uri")
         return _lineage(
-            inputs=[shown for shown in (card.get("inputs") or {}).values() if "://" in str(shown)],
+            inputs=list(dict.fromkeys((card.get("inputs") or {}).values())),
             outputs=[stored] if stored else [],
             job=_facet(result, card) if result or card else None,
         )

@@ -77,6 +77,8 @@ class ToldTask(KeepingTask):
         from airflow_provider_lipsync.jobs.callbacks import deadline_of
         from airflow_provider_lipsync.jobs.wording import moment
 
+        if self.use_webhook is False:
+            return False
         record = self._read_ledger()
         if record is None or record.job_id is not None:
             return record is not None

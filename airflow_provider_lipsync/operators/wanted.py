@@ -71,21 +71,18 @@ class WantedJob:
         """Return what it will cost; what cannot be read is unknown, and says why."""
         from airflow_provider_lipsync.media.lengths import length_of
 
-        lengths: dict[str, float] = {}
-        unknown = []
-        for name in _LENGTHS[self.endpoint]:
-            length = length_of(self.sources[name], web=self.publisher.web, log=self.log)
-            if length.seconds is None:
-                unknown.append(f"{name}: {length.why}")
-            else:
-                lengths[name] = length.seconds
-        form = {**self.values, **self.values["extra_form_state"]}
+        measured = {
+            name: length_of(self.sources[name], web=self.publisher.web, log=self.log)
+            for name in _LENGTHS[self.endpoint]
+        }
+        unknown = {name: length for name, length in measured.items() if length.seconds is None}
         return estimate_job(
             self.endpoint,
-            lengths,
-            resolution=str(form.get("resolution") or Resolution.P480),
-            order=str(form.get("order") or Order.MEANWHILE),
-            unknown="; ".join(unknown),
+            {name: length.seconds for name, length in measured.items() if length.seconds is not None},
+            resolution=self._asked("resolution", Resolution.P480),
+            order=self._asked("order", Order.MEANWHILE),
+            unknown="; ".join(f"{name}: {length.why}" for name, length in unknown.items()),
+            may_pass=all(length.may_pass for length in unknown.values()),
         )
 
     def request(self) -> SubmitRequest:
@@ -97,6 +94,11 @@ class WantedJob:
                     f"{name}: {self.sources[name].shown} changed while it was read. Nothing was sent."
                 )
         return self._with(media)
+
+    def _asked(self, name: str, default: str) -> str:
+        """Return a value that the price depends on as it will be sent, over which ``extra_form_state`` has the say."""
+        value = {**self.values, **self.values["extra_form_state"]}.get(name)
+        return default if value is None else str(value)
 
     def _identity(self, name: str) -> str:
         if name not in self._identities:

@@ -10,6 +10,8 @@ from typing import Annotated
 from urllib.parse import quote, urlencode
 
 from fastapi import Depends, HTTPException, Query, Request, status
+from pydantic import AfterValidator
+from pydantic_core import PydanticCustomError
 from starlette.exceptions import HTTPException as AnyHTTPException
 
 from airflow_provider_lipsync.media.task_key import TaskKey
@@ -35,7 +37,15 @@ _LONGEST_KEPT = 500  # characters
 _LOGIN = "api/v2/auth/login"
 _UNPROCESSABLE = 422  # starlette changed its name for it
 
-_Id = Annotated[str, Query(min_length=1, max_length=_LONGEST_ID)]
+
+def _without_zero_bytes(told: str) -> str:
+    """Refuse what PostgreSQL's driver refuses: its word for it would be an error of the server's."""
+    if "\0" in told:
+        raise PydanticCustomError("zero_byte", "no id has a zero byte in it")
+    return told
+
+
+_Id = Annotated[str, Query(min_length=1, max_length=_LONGEST_ID), AfterValidator(_without_zero_bytes)]
 
 
 @dataclass(frozen=True)

@@ -69,13 +69,15 @@ def jobs_for(
     charted = rows.cards(session, dags, since=since, limit=_CHARTED)
     bought = [(row.pushed_at, row.purchase) for row in charted if row.purchase is not None]
     whole_since = charted[-1].pushed_at.date() if len(charted) >= _CHARTED else None
+    missed, is_cut = ([], False) if before is not None else _undelivered(session, dags, wanted, since=since, now=now)
     return {
         "jobs": found,
-        "undelivered": _undelivered(session, dags, wanted, since=since, now=now) if before is None else [],
+        "undelivered": missed,
+        "undelivered_is_cut": is_cut,
         "per_day": _per_day(bought, wanted, now=now, after=whole_since),
         "choices": _choices(bought),
         "next_before": next_before.timestamp() if next_before else None,
-        "told": _told(whole_since),
+        "told": _told(whole_since, undelivered_is_cut=is_cut),
     }
 
 
@@ -111,15 +113,16 @@ def _views(
 
 def _undelivered(
     session: Session, dags: Sequence[str], wanted: Wanted, *, since: datetime, now: datetime
-) -> list[View]:
-    keys = rows.perhaps_undelivered(session, dags, since=since)
+) -> tuple[list[View], bool]:
+    """Return the jobs that were charged, or may have been, and not handed on, and whether there may be older ones."""
+    keys, is_cut = rows.perhaps_undelivered(session, dags, since=since)
     views = (
         {**view_of(one, now=now.timestamp()), "how_to_adopt": how_to_adopt(one)}
         for one in facts_of(session, keys)
         if _is_missed_by(one, wanted)
     )
     missed = [view for view in views if view["state"] in _MISSED]
-    return sorted(missed, key=lambda view: view["submitted_at"] or 0.0, reverse=True)
+    return sorted(missed, key=lambda view: view["submitted_at"] or 0.0, reverse=True), is_cut
 
 
 def _is_missed_by(facts: TaskFacts, wanted: Wanted) -> bool:
@@ -159,11 +162,13 @@ def _labels_of(card: Card | Purchase) -> list[str]:
     return [f"{name}={value}" for name, value in card.labels.items()]
 
 
-def _told(after: date | None) -> str:
+def _told(after: date | None, *, undelivered_is_cut: bool) -> str:
     said = (
         f"Jobs and credits rest on what each task told of its last purchase (XCom lipsync_job): earlier purchases of a "
         f"task that was cleared, and what was removed from Airflow's database, are not in them. Credits are estimates. "
         f"Undelivered jobs are those of the last {DAYS} days, by Airflow's task state store (3.3 and later), else by "
         "XComs; ledger files under a ledger_path are not searched. You see DAGs whose XComs you may read."
     )
+    if undelivered_is_cut:
+        said += " So many tasks ended without their videos that only the newest were looked at."
     return said if after is None else f"{said} There are so many jobs that the chart begins after {after.isoformat()}."

@@ -19,7 +19,7 @@ from airflow_provider_lipsync.plugin.values import Card, Purchase, read_card, re
 
 __all__ = ["CardRow", "cards", "dags_with_jobs", "perhaps_undelivered"]
 
-_UNDELIVERED = 300  # task instances that are looked at
+_UNDELIVERED = 300  # rows that are looked at for each reason
 _ENDED_ILL = ("failed", "upstream_failed", "skipped", "removed")
 _PRIMARY = (XComModel.dag_run_id, XComModel.task_id, XComModel.map_index, XComModel.key)
 _OPEN = (State.BOUGHT, State.INTENT)
@@ -74,19 +74,22 @@ def cards(
     return [CardRow(key=key_of(row), pushed_at=row.pushed_at, text=row.text) for row in session.execute(found)]
 
 
-def perhaps_undelivered(session: Session, dags: Sequence[str], *, since: datetime) -> list[TaskKey]:
+def perhaps_undelivered(session: Session, dags: Sequence[str], *, since: datetime) -> tuple[list[TaskKey], bool]:
     """Return tasks that ended, and whose last purchase may not have been handed on; newest first.
 
     More than there are: what they handed on is not compared here.
+
+    :return: the tasks, and whether there are older ones that were not looked at.
     """
     ended_ill = TaskInstance.state.in_(_ENDED_ILL)
     in_success = TaskInstance.state == "success"
-    found = [
-        *_by_ledger(session, dags, since, or_(ended_ill, and_(in_success, ~_has_result()))),
-        *_by_ledger(session, dags, since, and_(in_success, _has_result())),  # perhaps that of another job
-        *_by_xcom(session, dags, since, ended_ill),
-    ]
-    return list(dict.fromkeys(found))
+    found = (
+        _by_ledger(session, dags, since, or_(ended_ill, and_(in_success, ~_has_result()))),
+        _by_ledger(session, dags, since, and_(in_success, _has_result())),  # perhaps that of another job
+        _by_xcom(session, dags, since, ended_ill),
+    )
+    looked_at = dict.fromkeys(key for some in found for key in some[:_UNDELIVERED])
+    return list(looked_at), any(len(some) > _UNDELIVERED for some in found)
 
 
 def _by_ledger(session: Session, dags: Sequence[str], since: datetime, ended: ColumnElement[bool]) -> list[TaskKey]:
@@ -99,7 +102,7 @@ def _by_ledger(session: Session, dags: Sequence[str], since: datetime, ended: Co
         .join(TaskInstance, same_task(store, TaskInstance))
         .where(store.key == CARD, store.dag_id.in_(dags), store.updated_at >= since, is_open, ended)
         .order_by(store.updated_at.desc())
-        .limit(_UNDELIVERED)
+        .limit(_UNDELIVERED + 1)
     )
     return [key_of(row) for row in session.execute(wanted)]
 
@@ -113,7 +116,7 @@ def _by_xcom(session: Session, dags: Sequence[str], since: datetime, ended: Colu
         .where(XComModel.key.in_((CARD, JOB_ID)), told, XComModel.dag_id.in_(dags), XComModel.timestamp >= since)
         .where(ended, ~_has_result(), ~_has_ledger())
         .order_by(XComModel.timestamp.desc())
-        .limit(_UNDELIVERED)
+        .limit(_UNDELIVERED + 1)
     )
     return [key_of(row) for row in session.execute(wanted)]
 

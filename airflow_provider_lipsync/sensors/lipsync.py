@@ -27,6 +27,7 @@ from airflow_provider_lipsync.jobs.outcome import (
 )
 from airflow_provider_lipsync.links import LipsyncPlayerLink
 from airflow_provider_lipsync.operators.base import JobTask
+from airflow_provider_lipsync.operators.lineage import LineageTask
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, XComArg
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["LipsyncJobSensor"]
 
 
-class LipsyncJobSensor(JobTask, BaseSensorOperator):
+class LipsyncJobSensor(LineageTask, JobTask, BaseSensorOperator):
     """Waits until a job has ended and hands on its result.
 
     ``poke_interval`` (seconds, default 5), ``timeout`` (seconds, from the sensor's start), ``mode`` and ``soft_fail``

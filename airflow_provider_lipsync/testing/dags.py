@@ -15,10 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     import pytest
 
-__all__ = ["DagRunner", "FinishedRun"]
+__all__ = ["IS_NEAR", "DagRunner", "FinishedRun"]
 
+# A variable of the environment: "True" = no medium outside of this machine is asked for.
+IS_NEAR = "LIPSYNC_TEST_IS_NEAR"
 _FROM_THE_TEST = ("AIRFLOW_CONN_", "AIRFLOW_VAR_")
 _SHOWN = 40  # lines of the log that a failure shows
 
@@ -30,6 +34,7 @@ class FinishedRun:
     :param state: of the run: ``success`` or ``failed``.
     :param tasks: the state of each task instance, by task id; of a mapped one by ``task_id[0]``.
     :param results: what each handed on (XCom ``return_value``), likewise.
+    :param errors: what each raised in its last try that failed, likewise.
     :param deferred: ids of the tasks that gave up their worker to wait, once for each time.
     :param log: the file with everything that was logged.
     """
@@ -37,8 +42,13 @@ class FinishedRun:
     state: str
     tasks: dict[str, str]
     results: dict[str, Any]
+    errors: dict[str, str]
     deferred: list[str]
     log: Path
+
+    def __str__(self) -> str:
+        lines = [f"{task}: {state}. {self.errors.get(task, '')}".strip() for task, state in sorted(self.tasks.items())]
+        return "\n".join([f"The run is {self.state}; all that was logged: {self.log}", *lines])
 
 
 class DagRunner:
@@ -54,22 +64,40 @@ class DagRunner:
         self._log = Path()
 
     def __call__(
-        self, path: str | os.PathLike[str], dag_id: str | None = None, *, conf: Mapping[str, Any] | None = None
+        self,
+        path: str | os.PathLike[str],
+        dag_id: str | None = None,
+        *,
+        conf: Mapping[str, Any] | None = None,
+        logical_date: datetime | str | None = None,
     ) -> FinishedRun:
-        """Run a DAG to its end, with all its deferrals.
+        """Run a DAG to its end, with all its deferrals and retries; these come at once, whatever their delay.
+
+        A run that did not succeed is told to standard output, which pytest shows with a test that fails.
 
         :param path: of the DAG file.
         :param dag_id: None = the only DAG of the file.
         :param conf: of the run; it goes over the DAG's params.
+        :param logical_date: what ``{{ ds }}`` and the like are made of, e.g. ``2026-01-05``; None = now.
         :raises AssertionError: the file cannot be read as DAGs, or has no such DAG; the message says why.
         """
         file = Path(path).resolve(strict=True)
         environment = {name: value for name, value in os.environ.items() if name.startswith(_FROM_THE_TEST)}
-        request = {"path": str(file), "dag_id": dag_id, "conf": dict(conf or {}), "environment": environment}
+        request = {
+            "path": str(file),
+            "dag_id": dag_id,
+            "conf": dict(conf or {}),
+            "logical_date": None if logical_date is None else str(logical_date),
+            "environment": environment,
+            "is_near": os.environ.get(IS_NEAR) == "True",
+        }
         answer = self._asked(request, environment)
         if "error" in answer:
             raise AssertionError(f"{file.name}: {answer['error']}")
-        return FinishedRun(**answer, log=self._log)
+        run = FinishedRun(**answer, log=self._log)
+        if run.state != "success":
+            sys.stdout.write(f"{run}\n")
+        return run
 
     def __enter__(self) -> Self:
         return self

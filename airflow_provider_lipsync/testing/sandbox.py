@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_lipsync.sandbox import verify_extra
+from airflow_provider_lipsync.testing.dags import IS_NEAR
 
 if TYPE_CHECKING:
     import pytest
@@ -97,20 +98,25 @@ def open_sandbox(
 ) -> Iterator[TestSandbox]:
     """Start one, and set its connection in the environment.
 
-    :param rendering: False = every job is done at once with a canned video, and no medium is fetched; True = for real.
+    :param rendering: False = every job is done at once with a canned video, no medium is fetched, and nobody outside of
+        this machine is asked for one; True = for real.
     :param conn_id: of the connection that leads to it.
-    :param extra: further extras of the connection, e.g. ``{"max_credits_per_job": 100}``.
+    :param extra: further extras of the connection, e.g. ``{"max_credits_per_job": 100}``; local files are staged in a
+        folder of the test's unless it says otherwise.
     :param options: of :class:`~airflow_provider_lipsync.sandbox.server.SandboxServer`.
     :raises ImportError: the extra ``sandbox`` is not installed.
     :raises TypeError: there is no such option.
     """
     verify_extra()
     from airflow_provider_lipsync.sandbox.server import SandboxServer
+    from airflow_provider_lipsync.testing.near import served_folder
 
-    with SandboxServer(canned=not rendering, **options) as server:
-        extras = {"adaptive_polling": False, **(extra or {})}  # its jobs are far quicker than the vendor's
+    with SandboxServer(canned=not rendering, **options) as server, served_folder() as staging:
+        # Its jobs are far quicker than the vendor's.
+        extras = {"adaptive_polling": False, **staging, **(extra or {})}
         connection = {"conn_type": "lipsync", "host": server.base_url, "password": server.key, "extra": extras}
         monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
+        monkeypatch.setenv(IS_NEAR, str(not rendering))
         yield TestSandbox(server, conn_id)
 
 

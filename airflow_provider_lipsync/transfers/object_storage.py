@@ -20,6 +20,7 @@ from airflow_provider_lipsync.jobs.outcome import LipsyncResult, as_sensor_error
 from airflow_provider_lipsync.jobs.wishes import IfExists, checked_if_exists
 from airflow_provider_lipsync.links import LipsyncPlayerLink
 from airflow_provider_lipsync.operators.keeping import announce, open_keeper
+from airflow_provider_lipsync.operators.lineage import LineageTask
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, ObjectStoragePath, XComArg
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["LipsyncToObjectStorageOperator"]
 
 
-class LipsyncToObjectStorageOperator(BaseOperator):
+class LipsyncToObjectStorageOperator(LineageTask, BaseOperator):
     """Streams the video of a finished job to an ``ObjectStoragePath``, in bounded memory, whole or not at all.
 
     :param job: a job id, or the result of a Lipsync task (``job=render.output``).

@@ -17,7 +17,7 @@ from airflow_provider_lipsync.jobs.delivery import DELIVERY_KEY, delivered_job
 from airflow_provider_lipsync.jobs.net import is_trusted, note_arrival, note_miss
 from airflow_provider_lipsync.jobs.race import race_seconds
 from airflow_provider_lipsync.jobs.waiting import ONE_ATTEMPT, JobEvent, Waiting, ended_event
-from airflow_provider_lipsync.jobs.watchers import Watching
+from airflow_provider_lipsync.jobs.watchers import watching
 from airflow_provider_lipsync.metrics import note_end
 
 __all__ = ["LipsyncJobTrigger"]
@@ -79,7 +79,7 @@ class LipsyncJobTrigger(BaseTrigger):
         told = await self._told() if self._may_be_told else None
         if told is not None:
             return ended_event(told)
-        async with Watching(self.lipsync_conn_id) as watcher:
+        async with watching(self.lipsync_conn_id) as watcher:
             event = await watcher.wait_for(self._waiting(), owner=self)
         if event["job"] is not None:
             job = read_job(event["job_id"], event["job"])

@@ -191,7 +191,7 @@ def test_in_opentelemetry_they_have_the_names_tags_and_units_that_the_page_tells
         monkeypatch.setattr(Stats, name, getattr(logger, name), raising=False)
     for name in sorted(metrics.NAMES):
         tell = metrics.timing if name in TIMERS else metrics.count
-        metrics.gauge(name, 3, conn_id="c") if name in GAUGES else tell(name, 2, conn_id="c", model="m")
+        metrics.gauge(name, 3, conn_id="c") if name in GAUGES else tell(name, 2, conn_id="c", model="lipsync-image")
     [resource] = reader.get_metrics_data().resource_metrics
     came = {found.name: found for scope in resource.scope_metrics for found in scope.metrics}
     assert set(came) == {f"airflow.{metrics.PREFIX}{name}" for name in metrics.NAMES}

@@ -31,7 +31,10 @@ def test_it_publishes_a_video_with_sound(tmp_path):
     assert not left_behind(folder)
 
     result = json.loads((folder / "result.json").read_text())
-    assert list(result) == ["job_id", "published", "sha256", "local_copy", "seconds", "width", "height", "credits"]
+    keys = ["job_id", "published", "sha256", "local_copy", "seconds", "width", "height", "credits", "woken_by", "looks"]
+    assert list(result) == keys
+    assert result["woken_by"] == "polling"
+    assert "woken by" not in output
     assert result["published"].startswith("s3://lipsync-media/weekly/")
     video = inspect_video(Path(result["local_copy"]))
     assert video.codecs == ("h264", "aac")
@@ -41,6 +44,18 @@ def test_it_publishes_a_video_with_sound(tmp_path):
     assert result["sha256"] == hashlib.sha256(Path(result["local_copy"]).read_bytes()).hexdigest()
     told = (result["job_id"], result["published"], result["sha256"][:16], result["local_copy"], ".mp4.lipsync.json")
     for said in (*told, "worker slots held meanwhile: 0", "a worker stores the video"):
+        assert said in output
+
+
+def test_with_the_receiver_on_the_vendors_webhook_wakes_the_task(tmp_path):
+    with demo(tmp_path, "--webhook") as process:
+        output, errors = process.communicate(timeout=180)
+    assert process.returncode == 0, output + errors
+    assert not left_behind(tmp_path)
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert result["woken_by"] == "webhook"
+    assert result["looks"] <= 3  # right after the submit, the receiver's own, and one when the task comes back
+    for said in ("its webhook receiver on", "woken by    the vendor's webhook", "docs/webhooks.md"):
         assert said in output
 
 

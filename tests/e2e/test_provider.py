@@ -31,7 +31,7 @@ pytestmark = pytest.mark.airflow
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[SandboxServer]:
-    with SandboxServer(keys=(KEY,), job_seconds=(12, 14)) as server:
+    with SandboxServer(keys=(KEY,), job_seconds=(20, 22)) as server:
         yield server
 
 
@@ -47,11 +47,19 @@ def s3() -> Iterator[tuple[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def airflow(start_airflow: StartAirflow, sandbox: SandboxServer, folder: Path, s3: tuple[str, Any]) -> RealAirflow:
+def lineage(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where OpenLineage's events go, a line each."""
+    return tmp_path_factory.mktemp("lineage") / "events.jsonl"
+
+
+@pytest.fixture(scope="module")
+def airflow(
+    start_airflow: StartAirflow, sandbox: SandboxServer, folder: Path, s3: tuple[str, Any], lineage: Path
+) -> RealAirflow:
     bucket = f"s3://aws_e2e@{BUCKET}"
 
     def connection(key: str) -> str:
-        extra = {"staging_path": f"{bucket}/staging", "typical_seconds_low": 10, "typical_seconds_high": 15}
+        extra = {"staging_path": f"{bucket}/staging", "typical_seconds_low": 18, "typical_seconds_high": 24}
         return json.dumps({"conn_type": "lipsync", "host": sandbox.url, "password": key, "extra": extra})
 
     def sample(name: str) -> bytes:
@@ -69,6 +77,9 @@ def airflow(start_airflow: StartAirflow, sandbox: SandboxServer, folder: Path, s
             "AIRFLOW_VAR_LIPSYNC_FOLDER": str(folder),
             "AIRFLOW_VAR_LIPSYNC_BUCKET": bucket,
             "AIRFLOW_CONN_AWS_E2E": aws_connection(s3[0]),
+            "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(
+                {"type": "file", "log_file_path": str(lineage), "append": True}
+            ),
         },
     )
 
@@ -140,13 +151,28 @@ def test_private_media_go_in_and_the_video_is_kept(finished: Finished, s3: tuple
     assert told["credits_estimated"] == 12  # the voice has 6 s
 
 
-def test_no_signature_of_an_input_is_anywhere(finished: Finished, sandbox: SandboxServer, folder: Path) -> None:
+def test_openlineage_hears_of_the_media_the_video_and_the_job(finished: Finished, lineage: Path, folder: Path) -> None:
+    events = [json.loads(line) for line in lineage.read_text().splitlines()]
+    [kept] = [one for one in events if (one["eventType"], one["job"]["name"]) == ("COMPLETE", f"{DAG_ID}.kept")]
+    assert {(one["namespace"], one["name"]) for one in kept["inputs"]} == {
+        (f"s3://{BUCKET}", "private/portrait.png"),
+        ("file", str(folder / "voice.wav")),
+    }
+    outputs = [(one["namespace"], one["name"]) for one in kept["outputs"]]
+    assert (f"s3://{BUCKET}", f"kept/{finished.run_id}.mp4") in outputs
+    facet, result = kept["run"]["facets"]["lipsync_job"], finished.xcom("kept")
+    assert (facet["jobId"], facet["creditsEstimated"]) == (result["job_id"], result["credits_estimated"])
+
+
+def test_no_signature_of_an_input_is_anywhere(
+    finished: Finished, sandbox: SandboxServer, folder: Path, lineage: Path
+) -> None:
     [job] = [job for job in sandbox.ledger() if job["job_id"] == finished.xcom("kept", "job_id")]
     form = job["body"]["formState"]
     signatures = [parse_qs(urlsplit(form[name]).query)["X-Amz-Signature"][0] for name in ("image", "audio")]
     assert len(set(signatures)) == 2
     for signature in signatures:
-        assert find_secret(finished.airflow, signature, [folder]) == []
+        assert find_secret(finished.airflow, signature, [folder, lineage.parent]) == []
 
 
 def test_the_person_on_call_reads_what_to_do(finished: Finished) -> None:
@@ -170,7 +196,7 @@ def test_a_mapped_task_with_bad_input_fails_at_once(finished: Finished) -> None:
     assert "resolution: allowed are 480p, 720p" in finished.log("bad_literal", 0)
 
 
-def test_the_key_is_nowhere(finished: Finished) -> None:
+def test_the_key_is_nowhere(finished: Finished, lineage: Path) -> None:
     assert finished.found_while_deferred == []
-    assert find_secret(finished.airflow, KEY) == []
+    assert find_secret(finished.airflow, KEY, [lineage.parent]) == []
     assert find_secret(finished.airflow, REFUSED_KEY) == []

@@ -98,5 +98,5 @@ def _environment(home: Path, storage: Storage, sandbox: SandboxServer) -> dict[s
 
 
 def _sample(sandbox: SandboxServer, name: str) -> bytes:
-    with httpx.Client(trust_env=False) as client:
+    with httpx.Client(trust_env=False, timeout=60) as client:  # the first time, it is rendered
         return client.get(sandbox.sample(name)).raise_for_status().content

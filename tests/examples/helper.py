@@ -36,8 +36,14 @@ def _describe(bag: Any) -> dict[str, Any]:
         "errors": bag.import_errors,
         "warnings": {path: list(caught) for path, caught in bag.captured_warnings.items()},
         "loaded": [name for name in heavy if name in sys.modules],
+        "choices": {dag_id: _choices(dag) for dag_id, dag in bag.dags.items()},
         "first_runs": {dag_id: _first_runs(dag_id) for dag_id, dag in bag.dags.items()},
     }
+
+
+def _choices(dag: Any) -> dict[str, dict[str, str]]:
+    """Return where each choice of a person leads, by the task that asks."""
+    return {task.task_id: task.options_mapping for task in dag.tasks if hasattr(task, "options_mapping")}
 
 
 def _first_runs(dag_id: str) -> list[tuple[str, str]]:

@@ -96,6 +96,15 @@ def test_unpausing_one_buys_nothing_at_once_on_whatever_day(examples):
     assert not late
 
 
+def test_in_approve_a_rejection_leads_to_another_video_twice_and_then_to_the_end(examples):
+    """Who decides, in a real Airflow: tests/e2e/test_pages.py."""
+    assert examples.describe()["choices"]["approve"] == {
+        "approve_1": {"Publish": "publish_1", "Reject": "render_2"},
+        "approve_2": {"Publish": "publish_2", "Reject": "render_3"},
+        "approve_3": {"Publish": "publish_3", "Reject": "give_up"},
+    }
+
+
 def test_every_file_defines_a_dag_that_is_tested_here():
     files = {path.name for path in (ROOT / "example_dags").glob("*.py")}
     assert files - {"local_speech.py"} == set(ALL_DAGS.values())

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_lipsync.jobs.pace import Durations, next_pause
+from airflow_provider_lipsync.jobs.pace import Durations, next_pause, on_a_beat
 from benchmarks.pace import DISTRIBUTIONS, INTERVAL, LOW, Distribution, fixed, new_durations, simulate
 
 NAMED = "lognormal 55/0.45, clipped"
@@ -161,3 +161,14 @@ def test_once_ends_are_to_be_expected_the_interval_bounds_the_lag(age: float, ch
     if age >= 35:
         pause = next_pause(age=age, poll_interval=INTERVAL, durations=durations, chance=chance)
         assert pause <= 1.05 * INTERVAL
+
+
+@given(moment=st.floats(1e9, 4e9), poll_interval=st.floats(0.1, 3600))
+def test_a_beat_is_nearer_than_anybody_would_notice(moment: float, poll_interval: float) -> None:
+    assert abs(on_a_beat(moment, poll_interval) - moment) <= min(0.05, 0.025 * poll_interval) + 1e-6
+
+
+@pytest.mark.parametrize(("poll_interval", "beats"), [(5.0, 11), (60.0, 11), (1.0, 21)])
+def test_looks_that_are_due_close_to_each_other_share_a_beat(poll_interval: float, beats: int) -> None:
+    due = [1_800_000_000.0 + number / 1000 for number in range(1000)]
+    assert len({on_a_beat(moment, poll_interval) for moment in due}) == beats

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from airflow_provider_lipsync.api.models import JobStatus
 from airflow_provider_lipsync.exceptions import LipsyncKeyRefused, LipsyncRateLimited, LipsyncUnknownJob
 from airflow_provider_lipsync.jobs.pace import Durations
-from airflow_provider_lipsync.jobs.waiting import JobEvent
+from airflow_provider_lipsync.jobs.waiting import JobEvent, Waiting
 from tests.jobs.world import World, done, down, settle
 
 JOBS = st.sampled_from([f"job-{number}" for number in range(6)])
@@ -34,16 +34,26 @@ FAULTS = {
 class Waits:
     """One that waits, and what the test knows of it."""
 
-    task: asyncio.Task[JobEvent]
-    job_id: str
+    wanted: Waiting
     began: float
-    deadline: float
-    not_before: float
+    task: asyncio.Task[JobEvent]
     cancelled: bool = False
     answered: float | None = None
 
-    def is_answered_at(self, now: float) -> None:
-        self.answered = now
+    @property
+    def job_id(self) -> str:
+        return self.wanted.job_id
+
+    @property
+    def deadline(self) -> float:
+        return self.wanted.deadline
+
+    def is_set_back(self, seconds: float) -> None:
+        """Take a clock that was set back, on which the deadline stays a moment."""
+        known = self.wanted
+        bought = None if known.submitted_at is None else known.submitted_at - seconds
+        self.wanted = replace(known, submitted_at=bought, not_before=known.not_before - seconds)
+        self.began -= seconds
 
 
 class Watching(RuleBasedStateMachine):
@@ -82,16 +92,21 @@ class Watching(RuleBasedStateMachine):
     @rule(job_id=JOBS, seconds=SECONDS, age=st.one_of(st.none(), st.floats(0, 200)), soon=st.booleans())
     def one_more_waits(self, job_id: str, seconds: float, age: float | None, soon: bool) -> None:
         now = self.world.clock.time
-        told: dict[str, Any] = {"submitted_at": None if age is None else now - age, "kind": "a kind"}
+        wanted = Waiting(
+            job_id=job_id,
+            deadline=now + seconds,
+            poll_interval=5.0,
+            submitted_at=None if age is None else now - age,
+            kind="a kind",
+            not_before=0.0 if soon else now + 6,
+        )
+        self._do(self._begin(wanted))
 
-        async def begin() -> None:
-            task = self.world.waits(job_id, deadline=seconds, not_before=0.0 if soon else now + 6, **told)
-            one = Waits(task, job_id, now, now + seconds, 0.0 if soon else now + 6)
-            task.add_done_callback(lambda _: one.is_answered_at(self.world.clock.time))
-            self.waiting.append(one)
-            await settle()
-
-        self._do(begin())
+    async def _begin(self, wanted: Waiting) -> None:
+        one = Waits(wanted, self.world.clock.time, self.world.waits_for(wanted))
+        one.task.add_done_callback(lambda _: setattr(one, "answered", self.world.clock.time))
+        self.waiting.append(one)
+        await settle()
 
     @rule(which=st.integers(0, 100))
     def one_is_cancelled(self, which: int) -> None:
@@ -112,6 +127,30 @@ class Watching(RuleBasedStateMachine):
     @rule(fault=st.sampled_from(["unknown", "refused"]))
     def looks_are_refused(self, fault: str) -> None:
         self.world.line.fault, self.refused = FAULTS[fault], True
+
+    # A key that is refused so soon is the connection's last word: jobs/line.py.
+    @precondition(lambda self: not 0 <= self.world.clock.time - self.world.line.last_asked() < 5)
+    @rule(key=st.sampled_from(["sk_test_another_1", "sk_test_another_2"]))
+    def the_key_is_rotated(self, key: str) -> None:
+        self.world.line.is_rotated(key)
+
+    @rule(seconds=st.floats(3, 3600))
+    def the_clock_is_set_back(self, seconds: float) -> None:
+        self.world.clock.is_set_back(seconds)
+        self.well_since -= seconds
+        self.hung_until -= seconds
+        self.ended = {job_id: moment - seconds for job_id, moment in self.ended.items()}
+        for one in self.waiting:
+            if not one.task.done():
+                one.is_set_back(seconds)
+
+    @rule()
+    def the_triggerer_is_restarted(self) -> None:
+        left = [one.wanted for one in self.waiting if not one.task.done()]
+        self.waiting = [one for one in self.waiting if one.task.done()]
+        self._do(self.world.restarts())
+        for wanted in left:
+            self._do(self._begin(wanted))
 
     @rule()
     def looks_hang(self) -> None:
@@ -149,7 +188,8 @@ class Watching(RuleBasedStateMachine):
             event = one.task.result()
             assert event["job_id"] == one.job_id
             assert one.answered is not None
-            assert one.answered >= min(one.not_before, max(one.deadline, one.began)), "sooner than it may be"
+            earliest = min(one.wanted.not_before, max(one.deadline, one.began))
+            assert one.answered >= earliest, "sooner than it may be"
             if event["status"] in ("completed", "failed"):
                 ended = self.world.line.ends[one.job_id]
                 assert event["status"] == ended.status

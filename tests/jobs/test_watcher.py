@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import random
 from contextvars import ContextVar
 from itertools import pairwise
 from typing import Any
@@ -180,6 +181,41 @@ def test_after_a_restart_thousands_look_at_once_but_within_the_limit() -> None:
     World(adaptive_polling=True, learned=Durations(low=30, high=120)).run(story)
 
 
+def test_jobs_that_were_looked_at_together_do_not_stay_a_herd() -> None:
+    async def story(world: World) -> None:
+        tasks = [world.waits(f"job-{number}", poll_interval=60.0) for number in range(300)]
+        await world.clock.passes(1)
+        world.line.looks.clear()
+        await world.clock.passes(64)
+        moments = [moment for moment, _ in world.line.looks]
+        assert len(moments) == 300
+        assert max(moments) - min(moments) > 5  # a tenth of the interval, but for what chance leaves out
+        assert max(map(moments.count, moments)) < 300 / 10
+        for task in tasks:
+            task.cancel()
+
+    World(chance=random.Random(1).random).run(story)
+
+
+def test_looks_that_are_due_close_to_each_other_leave_together() -> None:
+    """One that wakes the process for itself alone costs twice as much."""
+
+    async def story(world: World) -> None:
+        tasks = []
+        for number in range(200):
+            tasks.append(world.waits(f"job-{number}"))
+            await world.clock.passes(0.0173)
+        await world.clock.passes(6)
+        world.line.looks.clear()
+        await world.clock.passes(20)
+        assert len(world.line.looks) >= 200 * 3
+        assert len({moment for moment, _ in world.line.looks}) <= 20 * 10 + 1
+        for task in tasks:
+            task.cancel()
+
+    World(chance=random.Random(1).random).run(story)
+
+
 def test_a_look_that_breaks_is_one_that_did_not_work(caplog: pytest.LogCaptureFixture) -> None:
     async def story(world: World) -> None:
         world.line.breaks = ZeroDivisionError()
@@ -209,6 +245,20 @@ def test_what_breaks_the_poller_itself_is_told_to_all_who_would_wait_for_ever() 
                 await task
 
     World().run(story)
+
+
+def test_the_last_one_out_gets_its_answer_although_the_connections_cannot_be_closed(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def story(world: World) -> None:
+        async def broken() -> None:
+            raise OSError("bad file descriptor")
+
+        world.line.aclose = broken  # type: ignore[method-assign]
+        await world.watcher.aclose()
+
+    World().run(story)
+    assert "could not be closed in order" in caplog.text
 
 
 def test_a_connection_that_cannot_be_used_is_told_to_all_who_wait() -> None:

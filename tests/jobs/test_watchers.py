@@ -10,7 +10,7 @@ import pytest
 
 from airflow_provider_lipsync import LipsyncJobTrigger
 from airflow_provider_lipsync.hooks.lipsync import LipsyncHook
-from airflow_provider_lipsync.jobs import line, watchers
+from airflow_provider_lipsync.jobs import line, watcher, watchers
 from airflow_provider_lipsync.jobs.clock import Clock
 from tests.jobs.vendor import LiveVendor
 from tests.support.vendor import KEY, connection
@@ -141,11 +141,9 @@ def test_loops_come_and_go(connect: Any) -> None:
 
 def test_a_loop_that_was_closed_around_its_triggers_is_forgotten(connect: Any) -> None:
     loop = asyncio.new_event_loop()
-    entered = watchers.Watching.__new__(watchers.Watching)
 
     async def enter() -> None:
-        entered.__init__("lipsync_default")  # type: ignore[misc]
-        await entered.__aenter__()
+        await watchers.watching("lipsync_default").__aenter__()
 
     loop.run_until_complete(enter())
     loop.close()
@@ -169,7 +167,7 @@ def test_a_trigger_that_is_collected_after_its_loop_was_closed_leaves_in_peace(c
     loop = asyncio.new_event_loop()
 
     async def enter() -> watchers.Watching:
-        watching = watchers.Watching("lipsync_default")
+        watching = watchers.watching("lipsync_default")
         await watching.__aenter__()
         return watching
 
@@ -242,6 +240,127 @@ def test_a_key_that_was_rotated_is_picked_up_in_time_although_the_old_one_still_
     monkeypatch.setattr(Clock, "now", lambda _: time.time() + later)
     asyncio.run(story())
     assert len(look_ups) == 2
+
+
+def test_a_key_that_was_rotated_is_picked_up_although_the_clock_was_set_back_since(
+    connect: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later = 0.0
+
+    async def story() -> None:
+        nonlocal later
+        async with LiveVendor() as vendor:
+            connect(vendor)
+            task = waits("a", deadline=time.time() + 3600)
+            await until(lambda: vendor.looks["a"] >= 2)
+            connect(vendor, key=OTHER_KEY)
+            vendor.keys, vendor.ended = {OTHER_KEY}, {"a"}
+            later = -1800.0
+            [event] = await task
+            assert event["status"] == "completed"
+
+    monkeypatch.setattr(Clock, "now", lambda _: time.time() + later)
+    asyncio.run(story())
+
+
+class SilentAirflow:
+    """Does not answer who looks a connection up, until it is told to."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked, self.answered = 0, 0
+        self.speaks = asyncio.Event()
+        look_up = LipsyncHook.asettings
+
+        async def late(hook: LipsyncHook) -> Any:
+            self.asked += 1
+            await self.speaks.wait()
+            found = await look_up(hook)
+            self.answered += 1
+            return found
+
+        monkeypatch.setattr(LipsyncHook, "asettings", late)
+
+
+def test_a_look_up_that_gets_no_answer_keeps_nobody_beyond_the_deadline_and_is_not_asked_over_and_over(
+    connect: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(line, "_LONGEST_LOOK_UP", 0.02)
+    monkeypatch.setattr(watcher, "_PAUSES", (0.01,))
+
+    async def story() -> None:
+        async with LiveVendor() as vendor:
+            connect(vendor)
+            vendor.ended = {"patient"}
+            airflow = SilentAirflow(monkeypatch)
+            hurried, patient = waits("hurried", deadline=time.time()), waits("patient")
+            [event] = await asyncio.wait_for(hurried, 20)
+            assert event["status"] == "timeout"
+            assert "could not be looked up: TimeoutError" in event["message"]
+            await until(lambda: caplog.text.count("TimeoutError") >= 3)
+            assert airflow.asked == 1
+            airflow.speaks.set()
+            [event] = await patient
+            assert event["status"] == "completed"
+
+    asyncio.run(story())
+
+
+def test_a_look_up_that_gets_no_answer_stops_nobody_who_knows_the_connection(
+    connect: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(line, "RENEWED_SECONDS", 0.3)
+
+    async def story() -> None:
+        async with LiveVendor() as vendor:
+            connect(vendor)
+            task = waits("a")
+            await until(lambda: vendor.looks["a"])
+            airflow = SilentAirflow(monkeypatch)
+            await until(lambda: airflow.asked)
+            monkeypatch.setattr(line, "RENEWED_SECONDS", 300.0)
+            vendor.ended = {"b"}
+            [event] = await waits("b")
+            assert event["status"] == "completed"
+            airflow.speaks.set()
+            vendor.ended |= {"a"}
+            await task
+
+    asyncio.run(story())
+
+
+def test_a_look_up_is_not_cut_off_by_who_is_cancelled(connect: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On Airflow 3.1 its answer would be taken for that of the next question, whoever asks it."""
+
+    async def story() -> None:
+        async with LiveVendor() as vendor:
+            connect(vendor)
+            airflow = SilentAirflow(monkeypatch)
+            task = waits("a")
+            await until(lambda: airflow.asked)
+            task.cancel()
+            await asyncio.wait({task})
+            assert watchers._open == {}
+            airflow.speaks.set()
+            await until(lambda: airflow.answered)
+
+    asyncio.run(story())
+
+
+def test_without_adaptive_polling_looks_are_by_the_interval_alone_and_nothing_is_learned(
+    connect: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watchers, "_learned", {})
+
+    async def story() -> None:
+        async with LiveVendor() as vendor:
+            connect(vendor, adaptive_polling=False, typical_seconds_low=3600)  # worth no look for an hour, else
+            task = waits("a", submitted_at=time.time() - 1, kind="lipsync-image 480p")
+            await until(lambda: vendor.looks["a"] >= 3)
+            vendor.ended = {"a"}
+            await task
+
+    asyncio.run(story())
+    assert watchers._learned == {}
 
 
 def test_a_rate_limit_that_was_changed_counts_as_soon_as_the_connection_is_looked_up_again(

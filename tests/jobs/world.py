@@ -1,4 +1,4 @@
-"""A vendor and a clock for the watcher: the real watcher, looks that are answered at once, time that passes by hand."""
+"""A vendor, an Airflow and a clock for the watcher, which is the real one: answers come at once, time by hand."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
+from airflow_provider_lipsync.api.looking import Looker
 from airflow_provider_lipsync.api.models import Job, JobStatus
 from airflow_provider_lipsync.api.wire import Target
-from airflow_provider_lipsync.exceptions import LipsyncError, LipsyncVendorFault
+from airflow_provider_lipsync.exceptions import LipsyncError, LipsyncKeyRefused, LipsyncVendorFault
 from airflow_provider_lipsync.hooks.settings import ConnectionSettings
 from airflow_provider_lipsync.jobs.clock import Clock
 from airflow_provider_lipsync.jobs.line import Line
@@ -74,13 +75,12 @@ class HandClock(Clock):
 
 
 class VendorLine(Line):
-    """A line to a vendor without a network: it answers at once, or when it is told to."""
+    """The real line, but for its ends: an Airflow and a vendor that answer at once, or when they are told to."""
 
     def __init__(self, clock: HandClock, **settings: Any) -> None:
         super().__init__("lipsync_test", clock=clock)
-        self._known = ConnectionSettings(
-            target=Target(api_key="sk_test_0123456789"), **{"adaptive_polling": False, **settings}
-        )
+        self.key = "sk_test_0123456789"  # in Airflow, and the only one that the vendor takes
+        self._more = {"adaptive_polling": False, **settings}
         self.ends: dict[str, Job] = {}
         self.fault: LipsyncError | None = None
         self.holding: asyncio.Event | None = None
@@ -89,11 +89,11 @@ class VendorLine(Line):
         self.at_once = self.most_at_once = 0
         self.closed = 0
 
-    async def settings(self) -> ConnectionSettings:
-        self._settings = self._known
-        return self._known
+    async def _look_up(self) -> ConnectionSettings:
+        return ConnectionSettings(target=Target(api_key=self.key), **self._more)
 
-    async def look(self, job_id: str) -> Job | LipsyncError | None:
+    async def _look_by(self, looker: Looker, job_id: str) -> Job | LipsyncError | None:
+        refused = None if looker.settings.target.api_key == self.key else LipsyncKeyRefused("401")
         self.looks.append((self._clock.now(), job_id))
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
@@ -102,12 +102,21 @@ class VendorLine(Line):
                 await self.holding.wait()
             if self.breaks is not None:
                 raise self.breaks
-            return self.fault or self.ends.get(job_id)
+            return self.fault or refused or self.ends.get(job_id)
         finally:
             self.at_once -= 1
 
     async def aclose(self) -> None:
+        await super().aclose()
         self.closed += 1
+
+    def is_rotated(self, key: str) -> None:
+        """Give the connection another key, the vendor's only one from now on."""
+        self.key = key
+
+    def last_asked(self) -> float:
+        """When the connection was looked up last, seconds since the epoch."""
+        return self._renewed_at
 
     def seen(self, job_id: str) -> list[float]:
         """When a job was looked at."""
@@ -128,10 +137,22 @@ def done(job_id: str, status: JobStatus = JobStatus.COMPLETED, **told: Any) -> J
 class World:
     """A watcher, its vendor, its clock, and those who wait."""
 
-    def __init__(self, *, learned: Durations | None = None, **settings: Any) -> None:
+    def __init__(
+        self, *, learned: Durations | None = None, chance: Callable[[], float] = lambda: 0.5, **settings: Any
+    ) -> None:
         self.clock = HandClock()
         self.line = VendorLine(self.clock, **settings)
-        self.watcher = Watcher(self.line, learned=lambda *_: learned, clock=self.clock, chance=lambda: 0.5)
+        self._learned, self._chance = learned, chance
+        self.watcher = self._new_watcher()
+
+    def _new_watcher(self) -> Watcher:
+        return Watcher(self.line, learned=lambda *_: self._learned, clock=self.clock, chance=self._chance)
+
+    async def restarts(self) -> None:
+        """End the watcher, and with it all who wait, as the end of a triggerer does; there is another one then."""
+        await self.watcher.aclose()
+        await settle()
+        self.watcher = self._new_watcher()
 
     def waits(self, job_id: str, *, deadline: float = 3600.0, **waiting: Any) -> asyncio.Task[JobEvent]:
         """Start to wait for a job.
@@ -139,8 +160,11 @@ class World:
         :param deadline: seconds from now.
         """
         told = {"poll_interval": 5.0, **waiting}
-        wanted = Waiting(job_id=job_id, deadline=self.clock.time + deadline, **told)
-        return asyncio.get_running_loop().create_task(self.watcher.wait_for(wanted, owner=Owner(job_id)))
+        return self.waits_for(Waiting(job_id=job_id, deadline=self.clock.time + deadline, **told))
+
+    def waits_for(self, wanted: Waiting) -> asyncio.Task[JobEvent]:
+        """Start to wait for what is wanted."""
+        return asyncio.get_running_loop().create_task(self.watcher.wait_for(wanted, owner=Owner(wanted.job_id)))
 
     def run(self, story: Callable[[World], Coroutine[Any, Any, None]]) -> None:
         """Run a story in a loop of its own, and look that nothing is left of it."""

@@ -15,8 +15,6 @@ from typing import Any
 
 __all__ = ["RangeServer", "range_server"]
 
-_PIECE = 64 * 1024  # bytes sent at once
-
 
 @dataclass
 class RangeServer:
@@ -26,6 +24,7 @@ class RangeServer:
     :param statuses: for each request in turn what it answers; 0 = as usual.
     :param cut: bytes of a body after which it hangs up; None = it does not.
     :param pause: seconds before each piece of a body.
+    :param piece: bytes of a body that are sent at once.
     """
 
     content: bytes | Path = b""
@@ -39,6 +38,7 @@ class RangeServer:
     most: int = 10**12
     shift: int = 0
     pause: float = 0.0
+    piece: int = 64 * 1024
     on_request: Callable[[int], None] = lambda number: None
     ranges: list[str | None] = field(default_factory=list)
     body_bytes: int = 0
@@ -50,12 +50,12 @@ class RangeServer:
 
     def read(self, start: int, end: int) -> Iterator[bytes]:
         if isinstance(self.content, bytes):
-            for at in range(start, end, _PIECE):
-                yield self.content[at : min(end, at + _PIECE)]
+            for at in range(start, end, self.piece):
+                yield self.content[at : min(end, at + self.piece)]
             return
         with self.content.open("rb") as file:
             file.seek(start)
-            while start < end and (piece := file.read(min(_PIECE, end - start))):
+            while start < end and (piece := file.read(min(self.piece, end - start))):
                 start += len(piece)
                 yield piece
 

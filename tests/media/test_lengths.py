@@ -271,6 +271,20 @@ def test_of_a_server_without_ranges_only_what_stands_in_front_is_told(tmp_path: 
         assert found.why == ("" if is_known else "it cannot be told from 2000000 bytes of it")
 
 
+@pytest.mark.parametrize("tells_length", [True, False])
+def test_a_server_without_ranges_that_is_quick_brings_no_more_either(
+    tmp_path: Path, web: Web, tells_length: bool
+) -> None:
+    content = odd.film("mp4", 7.02, sound_seconds=5, flags="faststart")
+    at = content.index(b"moov") - 4
+    far = content[:at] + odd.box(b"free", bytes(BUDGET - 100_000)) + content[at:]  # its index ends right before that
+    path = odd.with_hole(far, len(far), GIGABYTE, tmp_path / "large")
+    served = RangeServer(content=path, knows_ranges=False, tells_length=tells_length, piece=4_000_000)
+    with range_server(served):
+        found = length_of(WebSource(field="video", url=served.url), web=web, log=log)
+    assert BUDGET // 2 < found.bytes_read <= BUDGET
+
+
 @pytest.mark.parametrize(
     ("make", "seconds"),
     [

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Tab", "airflow", "browser", "film", "make_film", "shared_page", "tab", "tabs"]
 
-_PATIENCE = 10_000  # ms
+_PATIENCE = 30_000  # ms; a page that loads on a busy machine has taken eight seconds
 _GIVEN_UP = "net::ERR_ABORTED"  # by the browser itself: it has enough of a video, or goes to another page
 # Said of Airflow's own UI: of the sandbox that it gives to its frames, and, on 3.1, of how it starts.
 _AIRFLOWS_OWN = ("can escape its sandboxing", "No `HydrateFallback` element")

@@ -134,6 +134,7 @@ class Stand:
         body = {
             "jobs": jobs,
             "undelivered": [],
+            "undelivered_is_cut": False,
             "per_day": [],
             "choices": choices,
             "next_before": None,

@@ -59,6 +59,23 @@ def test_no_route_answers_without_a_login_even_where_the_parameters_are_odd(
             assert answer.status_code == 401, (path, method, query)
 
 
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
+def test_no_route_takes_another_method(
+    routes: list[tuple[str, str]], nobody: httpx.Client, ann: httpx.Client, hidden: Task, method: str
+) -> None:
+    for path, _ in routes:
+        for client in (nobody, ann):
+            answer = asked(client, path, method, hidden)
+            assert (answer.status_code, answer.json()) == (405, {"detail": "Method Not Allowed"}), path
+
+
+@pytest.mark.parametrize("path", ["", "docs", "redoc", "openapi.json", "player/", "assets", "assets/", "api", "PLAYER"])
+def test_beside_the_routes_there_is_nothing(nobody: httpx.Client, ann: httpx.Client, path: str) -> None:
+    for client in (nobody, ann):
+        answer = client.get(path)
+        assert (answer.status_code, answer.json()) == (404, {"detail": "Not Found"})
+
+
 def test_who_may_not_read_the_xcoms_of_a_dag_sees_nothing_of_it(
     routes: list[tuple[str, str]], ann: httpx.Client, ben: httpx.Client, hidden: Task
 ) -> None:

@@ -144,6 +144,30 @@ def test_without_a_ledger_a_failed_task_with_a_job_and_no_video_is_missed(server
     assert [task.key["run_id"] in runs for task in (named, handed, foreign)] == [True, False, False]
 
 
+@pytest.mark.parametrize("has_ledger", [True, False], ids=["by the ledger", "by XComs"])
+def test_where_not_all_undelivered_jobs_were_looked_at_it_says_so(
+    server: Server, ann: httpx.Client, has_ledger: bool
+) -> None:
+    mine = f"cut_{new_id()}"
+    for _ in range(3):
+        task = new_task(server).set(state="failed")
+        job_id = bought(task, conn_id=mine)
+        if has_ledger and not task.remember(record(job_id=job_id)):
+            pytest.skip("this Airflow has no task state store")
+    whole = jobs(ann, conn_id=mine)
+    most = server.call("missed", most=2)
+    try:
+        cut, elsewhere = jobs(ann, conn_id=mine), jobs(ann, conn_id="nosuch")
+    finally:
+        server.call("missed", most=most)
+    assert [len(whole["undelivered"]), len(cut["undelivered"])] == [3, 2]
+    assert set(ids(cut["undelivered"])) < set(ids(whole["undelivered"]))
+    assert [found["undelivered_is_cut"] for found in (whole, cut)] == [False, True]
+    assert "only the newest were looked at" in cut["told"]
+    assert "only the newest were looked at" in elsewhere["told"]  # perhaps one of those that were not is wanted
+    assert "only the newest were looked at" not in whole["told"]
+
+
 def test_credits_are_summed_by_day(server: Server, ann: httpx.Client) -> None:
     mine, now = f"days_{new_id()}", datetime.now(UTC)
     for back, estimate in ((0, 10), (0, 16), (3, 20), (3, None), (40, 99)):

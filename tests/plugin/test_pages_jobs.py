@@ -55,6 +55,13 @@ def test_many_undelivered_jobs_are_folded(airflow: Stand, tab: Tab) -> None:
     assert tab.page.locator(".item:visible").count() == 12
 
 
+@pytest.mark.parametrize("is_cut", [True, False])
+def test_where_older_ones_may_be_undelivered_too_it_says_so(airflow: Stand, tab: Tab, is_cut: bool) -> None:
+    tab.open(airflow.jobs([], undelivered=[lost()], undelivered_is_cut=is_cut))
+
+    assert ("There may be older ones" in text_of(tab, ".undelivered")) is is_cut
+
+
 def test_each_job_has_a_line(airflow: Stand, tab: Tab) -> None:
     tab.open(
         airflow.jobs([view("stored"), view("failed", task_id="other", credits_estimated=None, seconds=None, labels={})])

@@ -46,6 +46,16 @@ NAMELESS = """() => [...document.querySelectorAll('a, button, select, summary, v
   .filter(one => !one.closest('[aria-hidden=true]'))
   .filter(one => !(one.getAttribute('aria-label') || one.textContent || one.labels?.[0]?.textContent || '').trim())
   .map(one => one.outerHTML)"""
+# What a mouse can do something with, by its place in the page; the picture of a card leads where its name does.
+CONTROLS = """() => {
+  const all = [...document.querySelectorAll('*')];
+  return all.filter(one => one.matches('a, button, select, summary') && !one.matches('[aria-hidden=true]'))
+    .map(one => all.indexOf(one));
+}"""
+FOCUS_IS_SEEN = """() => {
+  const [box, style] = [document.activeElement.getBoundingClientRect(), getComputedStyle(document.activeElement)];
+  return box.top >= 0 && box.bottom <= innerHeight && style.outlineStyle === 'solid' && style.outlineWidth === '3px';
+}"""
 WIDTHS = "() => [document.documentElement.scrollWidth, document.documentElement.clientWidth]"
 TOO_WIDE = """() => [...document.querySelectorAll('body *')].filter(one => !one.closest('.unseen, thead, svg'))
   .filter(one => one.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
@@ -121,6 +131,34 @@ def test_controls_and_the_focus_stand_out(airflow: Stand, tab: Tab, theme: Any) 
     assert colours.pop("width") == "3px"
     back = colours.pop("back")
     assert {name: colour for name, colour in colours.items() if contrast(colour, back) < ENOUGH_FOR_LINES} == {}
+
+
+@pytest.mark.parametrize("name", ["run", "jobs"])
+def test_the_keyboard_reaches_whatever_a_mouse_does(airflow: Stand, tab: Tab, name: str) -> None:
+    tab.page.set_viewport_size(DESK)
+    tab.open(SCENES[name](airflow))
+    wanted = tab.page.evaluate(CONTROLS)
+
+    reached = []
+    for _ in wanted:
+        tab.page.keyboard.press("Tab")
+        reached.append(tab.page.evaluate("[...document.querySelectorAll('*')].indexOf(document.activeElement)"))
+        assert tab.page.evaluate(FOCUS_IS_SEEN)
+
+    assert reached == wanted
+    assert len(wanted) > 20
+
+
+@pytest.mark.parametrize("width", [320, 360])
+def test_the_table_of_days_fits_on_a_phone(airflow: Stand, tab: Tab, width: int) -> None:
+    tab.page.set_viewport_size({"width": width, "height": 740})
+    tab.open(SCENES["jobs"](airflow))
+
+    tab.page.get_by_text("As a table").click()
+
+    assert tab.page.locator("table.plain").is_visible()
+    tab.page.wait_for_function(CHART_FITS)
+    assert tab.page.evaluate(TOO_WIDE) == []
 
 
 def test_light_and_dark_are_two_pictures(airflow: Stand, tab: Tab) -> None:

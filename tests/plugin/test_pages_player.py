@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_lipsync.plugin.task_facts import OURS
 from tests.plugin.pages_browser import Tab, airflow, browser, film, shared_page, tab, tabs
 from tests.plugin.pages_support import JOB_ID, NOW, PREFIX, Stand, stand, view
 
@@ -73,6 +74,7 @@ def test_a_task_of_others_is_told_so(airflow: Stand, tab: Tab) -> None:
     tab.open(airflow.player(view("nothing", is_lipsync=False, job_id=None, ledger=None, sources=[], video=None)))
 
     assert "This task is not one of Lipsync's" in text_of(tab)
+    assert [name for name in OURS if name not in text_of(tab)] == []
     assert tab.page.locator("dl").count() == 0
 
 

@@ -18,11 +18,15 @@ from airflow_provider_lipsync.exceptions import (
     LipsyncMisconfigured,
     LipsyncNoCredits,
     LipsyncOverBudget,
+    LipsyncSubmitUncertain,
 )
 from airflow_provider_lipsync.jobs.card import CARD_KEY
+from airflow_provider_lipsync.media import origins
 from airflow_provider_lipsync.media.receipt import RECEIPT_SUFFIX
+from tests.media.range_server import RangeServer, range_server
+from tests.provider.conftest import Tell
 from tests.support.places import Place
-from tests.support.scripted import answer
+from tests.support.scripted import answer, drop
 from tests.support.shop import Shop, begin
 from tests.support.tasks import FakeTaskInstance, Tries, new_context, run_task, succeed
 from tests.support.vendor import KEY, connection
@@ -90,6 +94,18 @@ def test_both_speakers_are_counted(sounds: Sounds, vendor: Shop) -> None:
     assert run_task(task, new_context())["credits_estimated"] == 28
 
 
+def test_what_goes_over_known_fields_is_what_is_counted(sounds: Sounds, vendor: Shop) -> None:
+    """Else a DAG author could pass a limit of the connection by `extra_form_state`."""
+    sounds.connect(max_credits_per_job=26)
+    extra = {"audio": sounds.speech(12.3), "resolution": "720p"}
+    with pytest.raises(LipsyncOverBudget, match=r"52 credits \(13 s\)"):
+        task_for(sounds.speech(1), extra_form_state=extra).execute(new_context())
+    for resolution in ("1080p", "", 0):  # no price is known of what the vendor's page does not have
+        with pytest.raises(LipsyncOverBudget, match="no price is known"):
+            task_for(sounds.speech(1), extra_form_state={"resolution": resolution}).execute(new_context())
+    assert vendor.bodies == []
+
+
 def test_what_cannot_be_measured_is_unknown_and_bought_where_nobody_set_a_limit(
     vendor: Shop, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -118,9 +134,23 @@ def test_a_job_over_the_limit_is_refused_for_good_before_the_submit(sounds: Soun
     assert tries.store.rows == {}
 
 
-def test_an_unknown_cost_is_refused_where_there_is_a_limit(vendor: Shop) -> None:
-    with pytest.raises(LipsyncOverBudget, match="What this job costs is not known: audio: "):
-        task_for("https://cdn.invalid/speech.mp3", max_credits=1000).execute(new_context())
+@pytest.mark.parametrize(
+    ("status", "then"),
+    [
+        pytest.param(404, "use media whose length can be read", id="for good"),
+        pytest.param(503, "clear the task once its media can be read again", id="now"),
+    ],
+)
+def test_an_unknown_cost_is_refused_where_there_is_a_limit(
+    vendor: Shop, monkeypatch: pytest.MonkeyPatch, status: int, then: str
+) -> None:
+    monkeypatch.setattr(origins, "_WAITS", (0.0, 0.0))
+    with range_server(RangeServer(statuses=[status] * 5)) as served:
+        task = task_for(served.url, max_credits=1000)
+        with pytest.raises(LipsyncOverBudget, match="What this job costs is not known: audio: ") as refused:
+            task.execute(new_context())
+    assert isinstance(refused.value, AirflowFailException)
+    assert refused.value.next_step.startswith(then)
     assert vendor.bodies == []
 
 
@@ -156,6 +186,17 @@ def test_a_submit_that_was_refused_costs_nothing(sounds: Sounds, vendor: Shop) -
         task_for(audio, max_credits=26).execute(tries.next())
     vendor.refuses = None
     assert run_task(task_for(audio, max_credits=26), tries.next(cleared=True))["credits_estimated"] == 26
+
+
+def test_a_submit_whose_answer_was_lost_counts_since_it_may_have_been_charged(sounds: Sounds, tell: Tell) -> None:
+    audio, tries = sounds.speech(12.3), Tries(retries=3)
+    sounds.vendor.url = tell(drop).url
+    sounds.connect()
+    with pytest.raises(LipsyncSubmitUncertain):
+        task_for(audio, max_credits=51).execute(tries.next())
+    again = {"on_ambiguous_submit": "resubmit"}
+    with pytest.raises(LipsyncOverBudget, match="earlier tries of this task spent 26: 52 in all"):
+        task_for(audio, max_credits=51, **again).execute(tries.next(cleared=True))
 
 
 def test_a_retry_of_a_bought_job_spends_nothing_and_knows_what_it_cost(sounds: Sounds, vendor: Shop) -> None:
@@ -197,9 +238,16 @@ def test_a_limit_may_come_out_of_a_template(sounds: Sounds) -> None:
     task.max_credits = "25"
     with pytest.raises(LipsyncOverBudget):
         task.execute(new_context())
+
+
+@pytest.mark.parametrize(("rendered", "is_told"), [("None", True), ("", True), (None, False)])
+def test_a_template_that_comes_out_empty_is_no_limit_and_says_so(
+    sounds: Sounds, capfd: pytest.CaptureFixture[str], rendered: str | None, is_told: bool
+) -> None:
     task = task_for(sounds.speech(12.3), max_credits="{{ params.limit }}")
-    task.max_credits = "None"
+    task.max_credits = rendered
     assert run_task(task, new_context())["status"] == "completed"
+    assert ("the task has no limit of its own" in "".join(capfd.readouterr())) is is_told
 
 
 def test_a_limit_of_the_connection_that_is_none_is_refused(sounds: Sounds, vendor: Shop) -> None:

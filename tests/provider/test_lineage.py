@@ -9,25 +9,29 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_lipsync import LipsyncImageOperator
+from airflow_provider_lipsync import LipsyncImageOperator, LipsyncJobSensor, LipsyncToObjectStorageOperator
+from airflow_provider_lipsync.jobs.card import CARD_KEY
+from airflow_provider_lipsync.media.named import named_medium
+from airflow_provider_lipsync.media.sources import source_of
 from airflow_provider_lipsync.operators.lineage import dataset_name
+from tests.support.places import Place
+from tests.support.scripted import answer
 from tests.support.shop import Shop
 from tests.support.tasks import new_context, run_task
-from tests.support.vendor import KEY
+from tests.support.vendor import JOB_ID, KEY
+from tests.support.videos import VIDEO, video_at
 
-CONTENTS = {"image": "s3://aws_mine@bucket/face.png", "audio": "https://cdn.invalid/a.mp3?X-Amz-Signature=verysecret"}
+CONTENTS = {"image": "https://cdn.invalid/face.png", "audio": "https://cdn.invalid/a.mp3?X-Amz-Signature=verysecret"}
 
 
 def finished(vendor: Shop) -> tuple[Any, Any]:
     """A task that has ended well, and its task instance as a listener sees it."""
     vendor.output = "https://cdn.invalid/result.mp4"
-    contents = {**CONTENTS, "image": "https://cdn.invalid/face.png"}
-    task = LipsyncImageOperator(task_id="render", poll_interval=0.01, labels={"client": "acme"}, **contents)
+    task = LipsyncImageOperator(task_id="render", poll_interval=0.01, labels={"client": "acme"}, **CONTENTS)
     context = new_context()
     result = run_task(task, context)
     ti = context["ti"]
     ti.xcoms["return_value"] = {**result, "output_uri": "s3://bucket/out/video.mp4", "credits_estimated": 26}
-    ti.xcom_pull = lambda *, task_ids, key, map_indexes: ti.xcoms.get(key)
     ti.task = task
     return task, ti
 
@@ -50,6 +54,41 @@ def test_openlineage_hears_of_media_video_job_and_credits(vendor: Shop) -> None:
     facet = lineage.run_facets["lipsync_job"]
     assert (facet.jobId, facet.model, facet.creditsEstimated) == (vendor.jobs[0], "lipsync-image", 26)
     assert facet.labels == {"client": "acme"}
+
+
+@pytest.mark.parametrize(
+    ("medium", "expected"),
+    [
+        pytest.param("s3://aws_mine@bucket/in/face.png", ("s3://bucket", "in/face.png"), id="object storage"),
+        pytest.param("/mnt/studio/face.png", ("file", "/mnt/studio/face.png"), id="disk"),
+        pytest.param("file:///mnt/studio/face.png", ("file", "/mnt/studio/face.png"), id="disk, as a URL"),
+    ],
+)
+def test_media_of_any_kind_are_inputs(vendor: Shop, medium: str, expected: tuple[str, str]) -> None:
+    task, ti = finished(vendor)
+    named = named_medium("image", medium, required=True)
+    assert named is not None
+    ti.xcoms[CARD_KEY]["inputs"] = {"image": source_of("image", named).shown}  # as the card of such a task has it
+    [found] = extracted(task, ti).inputs
+    assert (found.namespace, found.name) == expected
+
+
+def test_a_sensor_tells_the_job_and_a_transfer_tells_the_video_that_it_stored(vendor: Shop, place: Place) -> None:
+    given = {"job_id": JOB_ID, "credits_estimated": 26, "labels": {"client": "acme"}}
+    with video_at(answer(200, VIDEO)) as vendor.output:
+        for task in (
+            LipsyncJobSensor(task_id="render", job=given, poke_interval=0.01),
+            LipsyncToObjectStorageOperator(task_id="render", job=given, output_path=place.path),
+        ):
+            context = new_context()
+            context["ti"].xcoms["return_value"] = result = run_task(task, context)
+            lineage = extracted(task, context["ti"])
+            facet = lineage.run_facets["lipsync_job"]
+            assert (facet.jobId, facet.model, facet.creditsEstimated) == (JOB_ID, "lipsync-image", 26)
+            assert facet.labels == {"client": "acme"}
+    assert lineage.inputs == []
+    [stored] = lineage.outputs
+    assert (stored.namespace, stored.name) == dataset_name(result["output_uri"])
 
 
 def test_what_leaves_is_json_of_openlineage_and_no_secret(vendor: Shop) -> None:

@@ -12,7 +12,10 @@ from airflow.providers.common.compat.sdk import Stats, TaskDeferred
 from statsd import StatsClient
 
 from airflow_provider_lipsync import LipsyncImageOperator, LipsyncJobSensor, exceptions, metrics
+from airflow_provider_lipsync.api.models import Job, JobStatus
 from airflow_provider_lipsync.exceptions import LipsyncError
+from tests.media import odd_media
+from tests.media.range_server import RangeServer, range_server
 from tests.provider.conftest import Tell
 from tests.support.scripted import answer, drop, json_answer
 from tests.support.shop import Shop
@@ -199,6 +202,18 @@ def test_what_is_bought_is_counted_by_the_tasks_labels(vendor: Shop, statsd: Ser
     assert not [other for other in came if "label_" in other and not other.startswith("lipsync.submitted")]
 
 
-def test_credits_are_counted_as_many_as_were_estimated(statsd: Server) -> None:
-    metrics.count_purchase(26, conn_id="lipsync_default", model="lipsync-image", labels={"client": "acme"})
+def test_credits_are_counted_as_many_as_were_estimated(vendor: Shop, statsd: Server) -> None:
+    vendor.output = "https://cdn.invalid/result.mp4"
+    with range_server(RangeServer(content=odd_media.wav(12.3))) as served:
+        result = run_task(render(audio=served.url, labels={"client": "acme"}), new_context())
+    assert result["credits_estimated"] == 26
     assert statsd.came()[f"lipsync.credits_estimated{TAGS},label_client=acme"] == "26|c"
+
+
+def test_tags_stay_few_and_plain_whatever_a_vendor_calls_its_models(statsd: Server) -> None:
+    for model in ("lipsync-image-550e8400", "lipsync,image=2 x"):
+        job = Job(id=JOB_ID, status=JobStatus.COMPLETED, raw_status="completed", model=model, execution_time=1)
+        metrics.note_end(job, submitted_at=0.0, now=2.0, conn_id="mine:eu 1")
+    came = statsd.came()
+    names = {f"lipsync.{name},conn_id=mine_eu_1,model=other" for name in ("job_seconds", "detection_lag")}
+    assert set(came) == names

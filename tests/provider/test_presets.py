@@ -13,6 +13,7 @@ from airflow.sdk import DAG
 from airflow_provider_lipsync import LipsyncImageOperator, exceptions
 from airflow_provider_lipsync.jobs.outcome import as_submit_error, as_wait_error
 from airflow_provider_lipsync.presets import lipsync_retry_policy
+from airflow_provider_lipsync.testing.dag_process import hurry
 
 retry_policy = pytest.importorskip(
     "airflow.sdk.definitions.retry_policy", reason="retry policies came with Airflow 3.3"
@@ -39,6 +40,12 @@ def test_what_is_free_is_retried(error: Any, pause: int) -> None:
     assert found.reason
 
 
+def test_a_submit_that_never_left_is_not_told_as_a_job_that_was_bought() -> None:
+    found = decided(as_submit_error(exceptions.LipsyncUnreachable("no such host", charged=exceptions.Charged.NO)))
+    assert (found.action, found.retry_delay) == (retry_policy.RetryAction.RETRY, timedelta(seconds=30))
+    assert "nothing was sent" in found.reason
+
+
 def test_a_job_that_failed_is_bought_again_only_if_that_was_asked_for() -> None:
     error = as_wait_error(exceptions.LipsyncJobFailed("no", job_id="j"), next_try="")
     assert decided(error).action is retry_policy.RetryAction.FAIL
@@ -62,6 +69,21 @@ def test_a_task_takes_it_and_a_dag_with_it_can_be_stored() -> None:
             task_id="render", image="https://h/i.png", audio="https://h/a.mp3", retry_policy=lipsync_retry_policy()
         )
     assert DagSerialization.to_dict(dag)
+
+
+def test_in_a_users_own_test_no_retry_is_waited_for() -> None:
+    with DAG("hurried") as dag:
+        task = LipsyncImageOperator(
+            task_id="render", image="https://h/i.png", audio="https://h/a.mp3", retry_policy=lipsync_retry_policy()
+        )
+        LipsyncImageOperator.partial(
+            task_id="many", image="https://h/i.png", retry_policy=lipsync_retry_policy()
+        ).expand(audio=["https://h/a.mp3"])
+    hurry(dag)
+    assert {one.retry_delay for one in dag.tasks} == {timedelta(0)}
+    for one in (task, dag.get_task("many")):
+        found = one.retry_policy.evaluate(exceptions.LipsyncRateLimited("slow"), try_number=1, max_tries=3)
+        assert (found.action, found.retry_delay) == (retry_policy.RetryAction.RETRY, None)
 
 
 def test_an_older_airflow_is_told_plainly() -> None:

@@ -438,6 +438,14 @@ def test_who_would_rather_pay_twice_does_not_wait(told: Tell) -> None:
     assert isinstance(error.value, AirflowException)
 
 
+def test_who_wants_no_webhook_is_asked_at_once(told: Tell) -> None:
+    server, tries = told(drop), Tries()
+    deferred_by(render(), tries.next())
+    with pytest.raises(LipsyncSubmitUncertain):
+        render(use_webhook=False).execute(tries.next(cleared=True))
+    assert posts(server) == 1
+
+
 def test_after_the_deadline_nobody_waits_any_more(told: Tell) -> None:
     server, tries = told(drop), Tries()
     with pytest.raises(LipsyncSubmitUncertain):

@@ -77,7 +77,8 @@ def _read_request(connection: socket.socket) -> bytes:
         lengths = [
             int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")
         ]
-        while len(body) < sum(lengths):
+        is_chunked = b"\r\ntransfer-encoding: chunked" in head.lower()
+        while len(body) < sum(lengths) or (is_chunked and not body.endswith(b"0\r\n\r\n")):
             chunk = connection.recv(65536)
             if not chunk:
                 break

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
-from textwrap import dedent
+from textwrap import dedent, indent
 
 import pytest
 
 from airflow_provider_lipsync.testing.sandbox import TestSandbox
+from tests.docs.test_docs import ROOT
 
 DAG = """
     import pendulum
@@ -25,8 +27,9 @@ DAG = """
         render = LipsyncImageOperator(
             task_id="render",
             image="https://example.com/face.png",
-            audio="https://example.com/speech.mp3",
+            audio="https://example.com/speech-{{ ds }}.mp3",
             labels={"client": "{{ params.client }}"},
+            retries=1,
         )
         shout = task(lambda result: result["status"].upper(), task_id="shout")
         shout(render.output)
@@ -62,8 +65,32 @@ TESTS = """
 
     @pytest.mark.lipsync(faults=[{"fault": "status", "status": 402}])
     def test_no_credits(lipsync_sandbox, lipsync_run):
-        assert lipsync_run("weekly.py").tasks == {"render": "failed", "shout": "upstream_failed"}
+        run = lipsync_run("weekly.py")
+        assert run.tasks == {"render": "failed", "shout": "upstream_failed"}
+        assert run.errors["render"].startswith("LipsyncNoCredits: job none")
         lipsync_sandbox.assert_nothing_submitted()
+
+
+    # Airflow 3.1 and 3.2 remember nothing by themselves.
+    @pytest.mark.lipsync(faults=[{"fault": "fails", "times": 1}], extra={"ledger_path": "file://LEDGER"})
+    def test_a_retry_comes_at_once(lipsync_sandbox, lipsync_run):
+        run = lipsync_run("weekly.py")
+        assert (run.state, list(run.errors)) == ("success", ["render"])
+        lipsync_sandbox.assert_submitted(2)
+
+
+    def test_the_day(lipsync_sandbox, lipsync_run):
+        for _ in range(2):
+            assert lipsync_run("weekly.py", logical_date="2026-01-05").state == "success"
+        lipsync_sandbox.assert_submitted(2, audio="https://example.com/speech-2026-01-05.mp3")
+
+
+    def test_nobody_outside_of_this_machine_is_asked(lipsync_sandbox, lipsync_run):
+        run = lipsync_run("weekly.py")
+        assert run.results["render"]["credits_estimated"] is None
+        log = run.log.read_text()
+        assert "speech-" in log and "is elsewhere, and this test's sandbox fetches no media" in log
+        assert "Name or service not known" not in log
 
 
     def test_a_file_that_is_no_dag(lipsync_sandbox, lipsync_run, tmp_path):
@@ -76,6 +103,57 @@ TESTS = """
     def test_a_dag_that_is_not_there(lipsync_sandbox, lipsync_run):
         with pytest.raises(AssertionError, match="say which of its DAGs is to run: weekly"):
             lipsync_run("weekly.py", "daily")
+"""
+
+
+# Files of the user's own, canned and rendered, with a limit.
+LOCAL_DAG = """
+    from airflow.sdk import dag
+
+    from airflow_provider_lipsync import LipsyncImageOperator
+
+
+    @dag(schedule=None, params={"folder": ""})
+    def local():
+        LipsyncImageOperator(
+            task_id="render",
+            image="{{ params.folder }}/face.png",
+            audio="{{ params.folder }}/speech.wav",
+            output_path="file://{{ params.folder }}/video.mp4",
+            max_credits=12,
+        )
+
+
+    local()
+"""
+LOCAL_TESTS = """
+    from urllib.request import urlopen
+
+    import pytest
+
+
+    @pytest.fixture
+    def folder(lipsync_sandbox, tmp_path):
+        for name, sample in (("face.png", "portrait.png"), ("speech.wav", "voice.wav")):
+            (tmp_path / name).write_bytes(urlopen(lipsync_sandbox.sample(sample)).read())
+        return tmp_path
+
+
+    @pytest.mark.lipsync(extra={"ledger_path": "file://LEDGER"})  # dag.test() carries nothing on
+    @pytest.mark.parametrize("credits", [
+        pytest.param(10, id="canned"),
+        pytest.param(12, id="rendered", marks=pytest.mark.lipsync(rendering=True, job_seconds=(0, 0))),
+    ])
+    def test_files_of_this_machine(lipsync_sandbox, lipsync_run, folder, credits):
+        run = lipsync_run("local.py", conf={"folder": str(folder)})
+        assert run.state == "success"
+        assert run.results["render"]["credits_estimated"] == 12  # the speech has 6 s
+        assert (folder / "video.mp4").stat().st_size == run.results["render"]["size"]
+        lipsync_sandbox.assert_charged(credits)
+
+
+    def test_that_fails(lipsync_sandbox, lipsync_run, tmp_path):
+        assert lipsync_run("local.py", conf={"folder": str(tmp_path)}).state == "success"
 """
 
 
@@ -101,11 +179,43 @@ def project(tmp_path: Path) -> Path:
 
 @pytest.mark.airflow
 def test_a_users_dag_test_takes_three_lines_and_touches_no_airflow_of_theirs(project: Path) -> None:
-    (project / "test_weekly.py").write_text(dedent(TESTS))
+    (project / "ledger").mkdir()
+    (project / "test_weekly.py").write_text(dedent(TESTS).replace("LEDGER", str(project / "ledger")))
     done = run_pytest(project)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "6 passed" in done.stdout
+    assert "9 passed" in done.stdout
     assert not (project / "home" / "airflow").exists()
+
+
+@pytest.mark.airflow
+def test_files_of_the_users_own_are_staged_and_a_run_that_failed_says_why(tmp_path: Path) -> None:
+    (tmp_path / "ledger").mkdir()
+    (tmp_path / "local.py").write_text(dedent(LOCAL_DAG))
+    (tmp_path / "test_local.py").write_text(dedent(LOCAL_TESTS).replace("LEDGER", str(tmp_path / "ledger")))
+    done = run_pytest(tmp_path)
+    assert "1 failed, 2 passed" in done.stdout, done.stdout + done.stderr
+    shown = done.stdout.split("Captured stdout call")[1]
+    assert "render: failed. LipsyncBadInput: job none · charged: no" in shown
+    assert "/face.png" in shown
+    assert "The run is failed; all that was logged: " in shown
+
+
+@pytest.mark.airflow
+def test_the_recipe_for_private_media_works_as_it_stands(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "testing.md").read_text()
+    conftest, test = re.findall(r"^```python\n(.*?)^```$", page.split("## Your media")[1], re.MULTILINE | re.DOTALL)
+    [render] = re.findall(
+        r"^```python\n(render = .*?)^```$", (ROOT / "docs" / "media.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    head = "from airflow.sdk import DAG\nfrom airflow_provider_lipsync import LipsyncImageOperator\n"
+    (tmp_path / "dags").mkdir()
+    (tmp_path / "dags" / "daily.py").write_text(
+        f"{head}\nwith DAG('daily', schedule='@daily'):\n{indent(render, '    ')}"
+    )
+    (tmp_path / "conftest.py").write_text(conftest)
+    (tmp_path / "test_daily.py").write_text(test)
+    done = run_pytest(tmp_path)
+    assert "1 passed" in done.stdout, done.stdout + done.stderr
 
 
 def test_pytest_loads_the_fixtures_by_itself_and_nothing_heavy_with_them(project: Path) -> None:

@@ -59,7 +59,7 @@ function show(answer) {
   const wanted = chosen();
   document.title = "Lipsync jobs";
   document.getElementById("main").setAttribute("aria-busy", "false");
-  showUndelivered(answer.undelivered);
+  showUndelivered([answer.undelivered, answer.undelivered_is_cut]);
   showChart(answer.per_day);
   showFilters([answer.choices, wanted]);
   showTable([answer.jobs.map(withoutVideo), Object.keys(wanted).length > 0, answer.next_before !== null]);
@@ -83,7 +83,7 @@ function chartSectionOf(days) {
   return days.some(({ jobs }) => jobs > 0) ? [make("h2", {}, "Credits per day"), chartOf(days)] : null;
 }
 
-function undeliveredOf(views) {
+function undeliveredOf([views, isCut]) {
   if (views.length === 0) return null;
   const known = views.filter((view) => view.credits_estimated !== null);
   const sum = known.reduce((all, view) => all + view.credits_estimated, 0);
@@ -93,6 +93,7 @@ function undeliveredOf(views) {
     { class: "notice notice-error undelivered" },
     make("h2", {}, "Charged but undelivered"),
     make("p", {}, `${words.count(views.length, "job")}: ${cost}. Charged, or perhaps charged; nobody has their videos yet.`),
+    isCut ? make("p", {}, "There may be older ones: only the newest were looked at.") : null,
     make("ul", { class: "plain-list" }, views.slice(0, SHOWN_AT_ONCE).map(undeliveredItem)),
     views.length > SHOWN_AT_ONCE ? moreOf(views.slice(SHOWN_AT_ONCE)) : null,
   );

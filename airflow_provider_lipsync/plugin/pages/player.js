@@ -110,7 +110,8 @@ function nothingHere() {
   return common.emptyState(
     "There is no video here",
     "This task is not one of Lipsync's. Every task instance has this tab; a video is in it where the task is a " +
-      "LipsyncVideoOperator, LipsyncImageOperator, LipsyncImageMultiOperator or LipsyncJobSensor.",
+      "LipsyncVideoOperator, LipsyncImageOperator, LipsyncImageMultiOperator, LipsyncJobSensor or " +
+      "LipsyncToObjectStorageOperator.",
   );
 }
 

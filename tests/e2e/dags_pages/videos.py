@@ -1,15 +1,16 @@
-"""What the pages show: videos that are stored, one that only the vendor has, one that failed, one that is refused."""
+"""What the pages show: stored videos, one that only the vendor has, one left behind, one failed, one refused."""
 
 from __future__ import annotations
 
 import pendulum
 from airflow.sdk import DAG, task
 
-from airflow_provider_lipsync import LipsyncImageOperator
+from airflow_provider_lipsync import LipsyncImageOperator, LipsyncVideoOperator
 
 STORAGE = "{{ var.value.lipsync_storage }}"
 SAMPLES = "{{ var.value.lipsync_samples }}"
-MEDIA = {"image": f"{SAMPLES}/portrait.png", "audio": f"{SAMPLES}/voice-right.wav"}
+AUDIO = f"{SAMPLES}/voice-right.wav"
+IMAGE, VIDEO = f"{SAMPLES}/portrait.png", f"{SAMPLES}/clip.mp4"
 
 
 @task
@@ -20,12 +21,14 @@ def others() -> None:
 with DAG("videos", schedule=None, start_date=pendulum.datetime(2026, 1, 1, tz="UTC"), catchup=False):
     LipsyncImageOperator.partial(
         task_id="greet",
-        image=MEDIA["image"],
-        audio=MEDIA["audio"],
+        image=IMAGE,
+        audio=AUDIO,
         output_path=f"{STORAGE}/greet/{{{{ run_id }}}}/{{{{ ti.map_index }}}}.mp4",
         labels={"client": "acme"},
     ).expand(seed=[1, 2, 3])
-    LipsyncImageOperator(task_id="at_the_vendor", **MEDIA, labels={"client": "globex"})
-    LipsyncImageOperator(task_id="no_sound", image=MEDIA["image"], audio=f"{SAMPLES}/nobody.wav")
-    LipsyncImageOperator(task_id="too_dear", **MEDIA, max_credits=1)
+    # The sandbox renders these two until somebody ends them.
+    LipsyncVideoOperator(task_id="at_the_vendor", video=VIDEO, audio=AUDIO, labels={"client": "globex"})
+    LipsyncVideoOperator(task_id="left_behind", video=VIDEO, audio=AUDIO, labels={"client": "acme"})
+    LipsyncImageOperator(task_id="no_sound", image=IMAGE, audio=f"{SAMPLES}/nobody.wav")
+    LipsyncImageOperator(task_id="too_dear", image=IMAGE, audio=AUDIO, max_credits=1)
     others()
