@@ -19,6 +19,7 @@ from tests.support.raw_http import write_request
 
 ALPHABET = string.ascii_letters + string.digits + "-_"
 MOST_BYTES = 64 * 1024  # of a body that is taken
+LOOKED_INTO = 3  # requests for each good one, of each kind that is looked into
 METHODS = ("GET", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "PROPFIND")
 JSON = {"Content-Type": "application/json"}
 
@@ -65,9 +66,13 @@ class Forger:
         return {**self._tokens(), **self._targets(), **self._bodies(), **self._heads()}
 
     def make(self, number: int) -> Iterator[Bad]:
-        """Make so many requests, all kinds in turn."""
+        """Make so many requests, all kinds in turn; of those that are looked into, a few for each good one."""
+        for good in self._goods:
+            for kind, make in self._looked_into().items():
+                for _ in range(LOOKED_INTO):
+                    yield Bad(kind, make(good))
         kinds = list(self.kinds().items())
-        for index in range(number):
+        for index in range(number - len(self._goods) * len(self._looked_into()) * LOOKED_INTO):
             kind, make = kinds[index % len(kinds)]
             yield Bad(kind, make(self._chance.choice(self._goods)))
 
@@ -180,12 +185,19 @@ class Forger:
 
     # Bodies, under a good token
 
+    def _looked_into(self) -> dict[str, Callable[[Good], bytes]]:
+        """Return the kinds that only the ledger shows to be wrong: the receiver takes ten of a purchase at once."""
+        return {
+            "body: the id of another job": lambda good: self._post(good.token, self._of_another(good)),
+            "body: an unknown id": lambda good: self._post(good.token, with_job(id=self._noise(36))(good)),
+        }
+
+    def _of_another(self, good: Good) -> bytes:
+        return with_job(id=self._other(good).told.job_id)(good)
+
     def _bodies(self) -> dict[str, Callable[[Good], bytes]]:
         def with_body(make: Callable[[Good], bytes]) -> Callable[[Good], bytes]:
             return lambda good: self._post(good.token, make(good))
-
-        def with_job(**changed: Any) -> Callable[[Good], bytes]:
-            return lambda good: json.dumps({**json.loads(good.body), **changed}).encode()
 
         bodies: dict[str, Callable[[Good], bytes]] = {
             "too large": lambda good: good.body + b" " * (MOST_BYTES + self._chance.randint(0, 9000)),
@@ -203,8 +215,6 @@ class Forger:
             "a text": lambda good: json.dumps(good.body.decode()).encode(),
             "a number": lambda _: self._chance.choice([b"0", b"1e999", b"-1", b"NaN", b"true", b"null"]),
             "a form": lambda good: f"id={good.told.job_id}&status=completed".encode(),
-            "the id of another job": lambda good: with_job(id=self._other(good).told.job_id)(good),
-            "an unknown id": with_job(id=self._noise(36)),
             "an id with a blank": lambda good: with_job(id=good.told.job_id + " ")(good),
             "an id that is a path": lambda good: with_job(id=f"../jobs/{good.told.job_id}")(good),
             "no id": lambda good: _without(good, "id"),
@@ -250,6 +260,11 @@ class Forger:
 
     def _post(self, token: str, body: bytes) -> bytes:
         return write_request("POST", RECEIVER + token, body, host=self.host, headers=JSON)
+
+
+def with_job(**changed: Any) -> Callable[[Good], bytes]:
+    """Return what changes the fields of a body."""
+    return lambda good: json.dumps({**json.loads(good.body), **changed}).encode()
 
 
 def _without(good: Good, name: str) -> bytes:
