@@ -400,8 +400,8 @@ def patience(seconds: float) -> None:
     request._BODY_SECONDS = seconds
 
 
-def comparisons(token: str) -> int:
-    """Return how many secrets a token's signature is compared with."""
+def comparisons(token: str) -> list[int]:
+    """Return how many secrets a token's signature is compared with, and how many are believed."""
     import hmac
     from unittest.mock import patch
 
@@ -410,7 +410,7 @@ def comparisons(token: str) -> int:
     with patch.object(callback.hmac, "compare_digest", wraps=hmac.compare_digest) as compare:
         with contextlib.suppress(callback.CallbackRefused):
             callback.read_token(token, secrets=_receiver().secrets.believed(), now=time.time())
-        return compare.call_count
+        return [compare.call_count, sum(map(len, _receiver().secrets.believed().values()))]
 
 
 def tell_refusals() -> None:

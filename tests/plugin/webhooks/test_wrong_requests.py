@@ -171,8 +171,9 @@ def test_every_secret_is_tried_on_a_token_that_is_forged(one_stage: Stage) -> No
         Callback(conn_id="nobody", dag_id="d", run_id="r", task_id="t", map_index=-1, nonce="n", expires_at=2**31),
         secret="a secret that nobody here knows",
     )
-    assert one_stage.call("comparisons", token=forged) == 2
-    assert one_stage.call("comparisons", token=one_stage.purchase("folder", job_id="x").token()) == 2
+    for token in (forged, one_stage.purchase("folder", job_id="x").token()):
+        compared, believed = one_stage.call("comparisons", token=token)
+        assert compared == believed > 0
 
 
 def test_the_log_tells_how_many_were_refused_once_and_nothing_of_what_they_sent(one_stage: Stage) -> None:
