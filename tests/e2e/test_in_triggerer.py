@@ -68,10 +68,7 @@ class Finished:
         return self.airflow.xcom(DAG_ID, self.run_id, task_id, key, map_index=map_index)
 
     def workers_started(self, task_id: str) -> int:
-        """How often the scheduler gave the task to the executor, by its own log."""
-        lines = (self.airflow.home / "logs-out" / "scheduler.log").read_text().splitlines()
-        task = f"<TaskInstance: {DAG_ID}.{task_id} {self.run_id} "
-        return sum(line.count(task) for line in lines if "Trying to enqueue tasks: " in line)
+        return self.airflow.workers_started(DAG_ID, self.run_id, task_id)
 
 
 @pytest.fixture(scope="module")

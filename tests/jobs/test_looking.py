@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,15 +21,16 @@ from airflow_provider_lipsync.exceptions import LipsyncError, LipsyncMisconfigur
 from tests.support.scripted import Step, answer, drop, json_answer, scripted
 from tests.support.vendor import JOB_ID, KEY, completed, failed, processing
 
-QUICK = Timeouts(connect=2, read=0.5, write=2, pool=2, total=1)
+PATIENT = Timeouts(connect=20, read=20, write=20, pool=20, total=20)  # a busy machine may stand still for seconds
+QUICK = replace(PATIENT, read=0.5)
 GONE = json_answer(200, {"id": "another", "status": "processing"})
 
 
-def look(url: str) -> Job | LipsyncError | None:
+def look(url: str, *, timeouts: Timeouts = PATIENT) -> Job | LipsyncError | None:
     """Look by what is tested."""
 
     async def once() -> Job | LipsyncError | None:
-        looker = Looker(ClientSettings(target=Target(base_url=url, api_key=KEY), timeouts=QUICK))
+        looker = Looker(ClientSettings(target=Target(base_url=url, api_key=KEY), timeouts=timeouts))
         try:
             return await looker.look(JOB_ID)
         finally:
@@ -39,7 +41,7 @@ def look(url: str) -> Job | LipsyncError | None:
 
 
 def look_by_client(url: str) -> Job | LipsyncError:
-    with LipsyncClient(KEY, base_url=url, timeouts=QUICK, retry=RetryPolicy(attempts=1)) as client:
+    with LipsyncClient(KEY, base_url=url, timeouts=PATIENT, retry=RetryPolicy(attempts=1)) as client:
         try:
             return client.get_job(JOB_ID)
         except LipsyncError as error:
@@ -110,7 +112,7 @@ def hang(seconds: float) -> Step:
 @pytest.mark.parametrize("step", [drop, hang(1.5)], ids=["hangs up", "hangs"])
 def test_no_answer_says_nothing_about_the_job(step: Step) -> None:
     with scripted(step) as server:
-        found = look(server.url)
+        found = look(server.url, timeouts=QUICK)
     assert isinstance(found, LipsyncUnreachable)
     assert found.job_id == JOB_ID
 

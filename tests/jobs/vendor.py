@@ -14,10 +14,11 @@ __all__ = ["LiveVendor"]
 
 
 class LiveVendor:
-    """``async with LiveVendor() as vendor``: jobs go on until they are in ``ended``."""
+    """``async with LiveVendor() as vendor``: jobs go on until they are in ``ended``; ``words`` has odd statuses."""
 
     def __init__(self) -> None:
         self.ended: set[str] = set()
+        self.words: dict[str, str] = {}
         self.keys = {KEY}
         self.looks: Counter[str] = Counter()
         self.refused = 0
@@ -66,5 +67,5 @@ class LiveVendor:
             return 401, '{"error": "bad key"}'
         job_id = head.split()[1].rpartition("/")[2]
         self.looks[job_id] += 1
-        is_over = job_id in self.ended
-        return 200, json.dumps({"id": job_id, "status": "completed" if is_over else "processing"})
+        status = "completed" if job_id in self.ended else self.words.get(job_id, "processing")
+        return 200, json.dumps({"id": job_id, "status": status})

@@ -188,6 +188,12 @@ class RealAirflow(AirflowApi):
         if MIGRATED not in process.log.read_text():
             raise RuntimeError(f"no database\n{tail(process.log)}")
 
+    def workers_started(self, dag_id: str, run_id: str, task_id: str) -> int:
+        """How often the scheduler gave the task, all its mapped ones together, to the executor, by its own log."""
+        lines = (self.home / "logs-out" / "scheduler.log").read_text().splitlines()
+        task = f"<TaskInstance: {dag_id}.{task_id} {run_id} "
+        return sum(line.count(task) for line in lines if "Trying to enqueue tasks: " in line)
+
     # Readiness
     def wait_ready(self) -> None:
         """Wait until every running component is healthy and every file that defines a DAG was read."""
