@@ -56,6 +56,7 @@ def airflow(start_airflow: StartAirflow, sandbox: SandboxServer, storage: Storag
     return start_airflow(
         dags=[DAGS, EXAMPLES],
         env={
+            "AIRFLOW__CORE__PARALLELISM": "3",  # nine tasks that start at once keep two cores from answering any
             "AIRFLOW_CONN_LIPSYNC_DEFAULT": json.dumps(connection),
             "AIRFLOW_CONN_AWS_DEFAULT": storage.connection,
             "AIRFLOW_VAR_LIPSYNC_SAMPLES": f"{sandbox.url}/samples",
