@@ -103,6 +103,7 @@ class Deliveries:
             except RefusedError as refusal:
                 log.warning("A webhook was taken, and is not believed any more: %s.", refusal.reason)
                 outcome = Outcome.REFUSED
+                count("webhooks", conn_id=callback.conn_id, tags={"outcome": outcome.value})
             if outcome not in (Outcome.EARLY, Outcome.FAILED):
                 return
 
