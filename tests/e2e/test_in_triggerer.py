@@ -92,7 +92,7 @@ def airflow(start_airflow: StartAirflow, sandbox: SandboxServer) -> RealAirflow:
         },
     )
     assert airflow.import_errors() == []
-    assert httpx.get(f"{sandbox.url}/samples/voice.wav", trust_env=False).status_code == 200
+    assert httpx.get(f"{sandbox.url}/samples/voice.wav", trust_env=False, timeout=60).status_code == 200
     return airflow
 
 
