@@ -20,7 +20,7 @@ help:
 	@echo "make test-compat the fast tests on Airflow 3.1 and 3.2; test-compat-3.1 on one of them"
 	@echo "make chromium    Debian's chromium, which looks at the pages in the tests (as root; elsewhere install it yourself)"
 	@echo "make proxies     Debian's nginx and caddy for the tests of docs/webhooks/, unpacked into .proxies (as root; likewise)"
-	@echo "make bench       the figures of docs and notes, measured on this machine (40 minutes; BENCH_ARGS=\"waiting --rounds 1\")"
+	@echo "make bench       the figures of docs and notes, measured on this machine (80 minutes; BENCH_ARGS=\"waiting --rounds 1\")"
 	@echo "make lint        ruff, mypy, pyright"
 
 .venv/.ready: pyproject.toml constraints/airflow-3.3.txt
@@ -68,7 +68,7 @@ proxies:
 		mkdir -p .proxies && cd .proxies && apt-get update -qq && apt-get download -qq -o APT::Sandbox::User=root nginx caddy && \
 		dpkg --extract nginx_*.deb . && dpkg --extract caddy_*.deb . && rm -- *.deb)
 
-# BENCH_ARGS: which parts (transfer, waiting, pace; all without), and the options of benchmarks/README.md.
+# BENCH_ARGS: which parts (transfer, waiting, pace, webhooks; all without), and the options of benchmarks/README.md.
 bench: .venv-bench/.ready
 	.venv-bench/bin/python -m benchmarks $(BENCH_ARGS)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.e2e.hooks.scenarios import SCENARIOS
+from tests.e2e.hooks.scenarios import SCENARIOS, lags
 from tests.e2e.hooks.stage import KEY, HookStage
 from tests.e2e.kill.matrix import Played, play_all
 from tests.runner.secrets import find_secret
@@ -23,8 +23,19 @@ pytestmark = pytest.mark.airflow
 @pytest.fixture(scope="session")
 def played(hooked: HookStage, show: Callable[[str, str], None]) -> Played:
     played = play_all(hooked, SCENARIOS)
-    show(f"webhooks on {hooked.airflow.database_url.split(':')[0]} ({played.seconds:.0f} s)", played.table())
+    title = f"webhooks on {hooked.airflow.database_url.split(':')[0]} ({played.seconds:.0f} s)"
+    show(title, f"{played.table()}\n\n{told_lags(played)}")
     return played
+
+
+def told_lags(played: Played) -> str:
+    """Tell how long it took from the first delivery of each job until its task was scheduled."""
+    found = [
+        f"{name}: {', '.join(f'{seconds:.2f}' for seconds in sorted(lags(outcome.run)))} s"
+        for name, outcome in played.outcomes.items()
+        if not outcome.error and name.startswith("told when")
+    ]
+    return "\n".join(["from a delivery to a task that is scheduled", *found])
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

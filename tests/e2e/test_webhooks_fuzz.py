@@ -96,8 +96,8 @@ def shuffled(fuzzed: Fuzzed, forger: Forger) -> Iterator[Bad | Good]:
     """Return the bad requests, the first half of the good ones among them, and these again, later."""
     chance, requests = random.Random(SEED), list[Bad | Good](forger.make(BAD))
     chance.shuffle(requests)
-    sent = [good for good in fuzzed.told_first for _ in range(REPLAYS + 1)]
-    places = dict(zip(chance.sample(range(BAD), len(sent)), sent, strict=True))
+    goods = [good for good in fuzzed.told_first for _ in range(REPLAYS + 1)]
+    places = dict(zip(chance.sample(range(BAD), len(goods)), goods, strict=True))
     for at, request in enumerate(requests):
         if at in places:
             yield places[at]
