@@ -46,7 +46,6 @@ __all__ = ["BuyingTask"]
 class BuyingTask(ToldTask, JobInputs):
     """Mixed into an operator: it finds or buys the job of a try."""
 
-    on_ambiguous_submit: Any
     on_no_credits: Any
     labels: Any
     max_credits: Any
@@ -158,7 +157,7 @@ class BuyingTask(ToldTask, JobInputs):
         try:
             return self._purchase(context)
         except LipsyncSubmitUncertain:
-            if self.on_ambiguous_submit is not None or not self._await_delivery(context, refusals):
+            if not self._await_delivery(context, refusals):
                 raise
         return self._purchase(context)  # the id is known by now: nothing is bought
 

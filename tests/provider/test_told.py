@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -418,6 +419,35 @@ def test_who_would_rather_pay_twice_does_not_wait(told: Tell) -> None:
         render(on_ambiguous_submit="resubmit").execute(Tries().next())
     assert not isinstance(error.value, AirflowFailException)
     assert isinstance(error.value, AirflowException)
+
+
+def test_who_would_rather_pay_twice_takes_an_id_that_came_all_the_same(
+    told: Tell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The webhook overtakes the answer, which is then lost."""
+    tries = Tries()
+    server = told(drop, completed())
+    submit = LipsyncImageOperator._submit
+
+    def overtaken(self: Any, request: Any) -> Any:
+        bring_back(tries.store)
+        return submit(self, request)
+
+    monkeypatch.setattr(LipsyncImageOperator, "_submit", overtaken)
+    assert run_task(render(on_ambiguous_submit="resubmit"), tries.next())["job_id"] == JOB_ID
+    assert posts(server) == 1
+
+
+@pytest.mark.parametrize("store", [None, FakeStateStore()], ids=["a folder alone", "a folder beside Airflow's store"])
+def test_with_a_folder_as_the_ledger_nobody_waits_for_an_id_that_cannot_come_back(
+    tell: Tell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, store: Any
+) -> None:
+    server = tell(drop)
+    extras = {**EXTRAS, "ledger_path": f"file://{tmp_path}"}
+    monkeypatch.setenv("AIRFLOW_CONN_LIPSYNC_DEFAULT", connection(server.url, **extras))
+    with pytest.raises(LipsyncSubmitUncertain):
+        render().execute(Tries(store=store).next())
+    assert "webhook" in body_of(server)
 
 
 def test_who_wants_no_webhook_is_asked_at_once(told: Tell) -> None:
