@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,7 +20,12 @@ from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, TriggerFailureReason
 from airflow_provider_lipsync import LipsyncImageOperator, LipsyncJobTrigger
 from airflow_provider_lipsync.api.answers import read_job
 from airflow_provider_lipsync.api.callback import read_token
-from airflow_provider_lipsync.exceptions import LipsyncBadInput, LipsyncMisconfigured, LipsyncSubmitUncertain
+from airflow_provider_lipsync.exceptions import (
+    LipsyncBadInput,
+    LipsyncJobFailed,
+    LipsyncMisconfigured,
+    LipsyncSubmitUncertain,
+)
 from airflow_provider_lipsync.jobs import net
 from airflow_provider_lipsync.jobs.delivery import DELIVERY_KEY, delivered_job, delivery_of
 from airflow_provider_lipsync.triggers.delivery import LipsyncDeliveryTrigger
@@ -27,7 +33,7 @@ from tests.provider.conftest import Tell
 from tests.support.scripted import ScriptedServer, Step, answer, drop
 from tests.support.supervisor import Supervisor
 from tests.support.tasks import FakeStateStore, Tries, run_task, run_trigger
-from tests.support.vendor import JOB_ID, KEY, accepted, completed, connection, posts, processing
+from tests.support.vendor import JOB_ID, KEY, accepted, completed, connection, failed, posts, processing
 
 SECRET = "9e107d9d372bb6826bd81d3542a419d6" * 2
 BASE = "http://127.0.0.1:8080/airflow"
@@ -359,6 +365,61 @@ def test_where_none_comes_a_person_is_asked_as_before(told: Tell) -> None:
     assert posts(server) == 1
 
 
+def test_a_job_whose_id_came_back_and_that_failed_fails_its_own_try(told: Tell) -> None:
+    """As it does where nothing is lost; only a retry or a clear buys another."""
+    server, tries = told(drop, failed(), accepted(), completed()), Tries()
+    context = tries.next()
+    deferred = deferred_by(render(), context)
+    bring_back(tries.store)
+    with pytest.raises(LipsyncJobFailed):
+        come_back(render(), deferred, context, {"status": "delivered"})
+    assert (posts(server), record_of(tries)["state"]) == (1, "failed")
+    run_task(render(), tries.next())
+    assert posts(server) == 2
+
+
+def test_so_it_does_where_the_worker_is_held(told: Tell) -> None:
+    server, tries = told(drop, failed()), Tries(store=Delivered())
+    with pytest.raises(LipsyncJobFailed):
+        run_task(render(deferrable=False), tries.next())
+    assert (posts(server), record_of(tries)["state"]) == (1, "failed")
+
+
+def test_a_try_that_comes_back_to_its_own_job_may_render_to_something_else(told: Tell) -> None:
+    """Templates are rendered anew when a task comes back, too: now() is another moment."""
+    server, tries = told(drop, completed()), Tries()
+    context = tries.next()
+    deferred = deferred_by(render(prompt="at nine"), context)
+    bring_back(tries.store)
+    assert come_back(render(prompt="at ten"), deferred, context, {"status": "delivered"})["job_id"] == JOB_ID
+    assert posts(server) == 1
+
+
+@pytest.mark.parametrize("cleared", [False, True], ids=["retried", "cleared"])
+def test_where_an_earlier_job_failed_the_one_that_is_bought_instead_may_be_lost_too(told: Tell, cleared: bool) -> None:
+    """Its id is waited for as well, in the try that has waited before."""
+    server, tries = told(drop, failed(), drop, completed()), Tries()
+    deferred_by(render(), tries.next())  # and dies
+    context = tries.next(cleared=cleared)
+    deferred = deferred_by(render(), context)
+    bring_back(tries.store)
+    with pytest.raises(TaskDeferred) as again:
+        come_back(render(), deferred, context, {"status": "delivered"})
+    assert isinstance(again.value.trigger, LipsyncDeliveryTrigger)
+    assert again.value.trigger.nonce == record_of(tries)["nonce"] != deferred.trigger.nonce
+    assert posts(server) == 2
+    bring_back(tries.store)
+    assert come_back(render(), again.value, context, {"status": "delivered"})["job_id"] == JOB_ID
+    assert posts(server) == 2
+
+
+def test_so_is_that_where_the_worker_is_held(told: Tell) -> None:
+    server, tries = told(drop, failed(), drop, completed()), Tries(store=Delivered())
+    deferred_by(render(), tries.next())  # and dies
+    assert run_task(render(deferrable=False), tries.next())["status"] == "completed"
+    assert posts(server) == 2
+
+
 @pytest.mark.parametrize("cleared", [False, True], ids=["retried", "cleared"])
 def test_a_try_whose_worker_died_is_followed_by_one_that_waits_for_its_id(told: Tell, cleared: bool) -> None:
     server, tries = told(drop, completed()), Tries()
@@ -379,19 +440,23 @@ def test_an_id_that_came_between_two_tries_is_found_by_the_next(told: Tell) -> N
     assert posts(server) == 1
 
 
-def test_a_worker_that_is_held_waits_in_place(told: Tell) -> None:
-    class Delivered(FakeStateStore):
-        """The receiver writes while the worker waits."""
+class Delivered(FakeStateStore):
+    """The receiver writes while a worker waits, for each purchase once."""
 
-        reads = 0
+    def __init__(self) -> None:
+        super().__init__()
+        self.reads: Counter[str] = Counter()
 
-        def get(self, key: str, default: Any = None) -> Any:
-            found = super().get(key, default)
-            self.reads += found is not None and found["note"] != ""
-            if self.reads == 3:
+    def get(self, key: str, default: Any = None) -> Any:
+        found = super().get(key, default)
+        if found is not None and found["note"]:
+            self.reads[found["nonce"]] += 1
+            if self.reads[found["nonce"]] == 3:
                 bring_back(self)
-            return found
+        return found
 
+
+def test_a_worker_that_is_held_waits_in_place(told: Tell) -> None:
     server, tries = told(drop, completed()), Tries(store=Delivered())
     assert run_task(render(deferrable=False), tries.next())["job_id"] == JOB_ID
     assert posts(server) == 1
