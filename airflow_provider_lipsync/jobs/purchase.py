@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -18,7 +19,7 @@ from airflow_provider_lipsync.exceptions import (
 )
 from airflow_provider_lipsync.jobs.budget import Budget, Estimate, Spent
 from airflow_provider_lipsync.jobs.callbacks import CallbackUrls
-from airflow_provider_lipsync.jobs.ledger import Ledger, Record, State, unhurried
+from airflow_provider_lipsync.jobs.ledger import Generation, Ledger, Record, State, unhurried
 from airflow_provider_lipsync.jobs.policy import Action, Plan, plan_try
 from airflow_provider_lipsync.jobs.wanted import Marks, Wanted
 from airflow_provider_lipsync.jobs.wishes import Wishes
@@ -67,6 +68,7 @@ class Purchase:
     :param is_first_try: whether no earlier try can have bought anything; read only where there is no ledger.
     :param job_timeout: seconds from the submit.
     :param log: the task's.
+    :param began_at: when this try began, seconds since the epoch: it buys no other job where one of its own has failed.
     """
 
     submit: Callable[[SubmitRequest], Job]
@@ -78,6 +80,7 @@ class Purchase:
     is_first_try: bool
     job_timeout: float
     log: Any
+    began_at: float = math.inf
     labels: Mapping[str, str] | None = None
     callbacks: CallbackUrls | None = None
     now: Callable[[], float] = time.time
@@ -112,14 +115,23 @@ class Purchase:
         record = self.ledger.read()
         if record is None:
             return self._buy(self.ledger, wanted, None)
-        marks = wanted.marks_beside(record.fingerprint)
-        plan = plan_try(record, generation=self.ledger.generation, fingerprint=marks, wishes=self.wishes)
+        plan = self._plan(record, self.ledger.generation, wanted)
         if plan.action is Action.BUY:
             self._tell_purchase(record, plan)
             return self._buy(self.ledger, wanted, record)
         if plan.action is Action.ASK or record.job_id is None:
             return self._there_already(wanted) or self._ask(record)
         return self._continue(self.ledger, record, plan) or self._buy(self.ledger, wanted, record)
+
+    def _plan(self, record: Record, generation: Generation, wanted: Wanted) -> Plan:
+        if self._is_own(record):  # whatever its templates render to since it came back
+            return Plan(action=Action.REATTACH)
+        marks = wanted.marks_beside(record.fingerprint)
+        return plan_try(record, generation=generation, fingerprint=marks, wishes=self.wishes)
+
+    def _is_own(self, record: Record) -> bool:
+        """Whether this very try bought the job, whose id a webhook brought back: it is as if its submit was answered."""
+        return record.state is State.BOUGHT and record.submitted_at >= self.began_at
 
     def _there_already(self, wanted: Wanted) -> Receipt | None:
         """Return the receipt of a video of the same inputs: then nobody need be asked."""
@@ -132,14 +144,14 @@ class Purchase:
         raise uncertain(record)
 
     def _continue(self, ledger: Ledger, record: Record, plan: Plan) -> Held | Receipt | None:
-        """Return the job of an earlier try, or the video it stored; None if the vendor says that it failed."""
+        """Return the job that was bought, or the video it stored; None if an earlier try's failed, as the vendor says."""
         job_id = record.job_id or ""
         stored = self.keeper.of_job(job_id) if self.keeper and plan.action is Action.REATTACH else None
         if stored is not None:
             return stored
         found = self._look_at(job_id)
         seen = found if isinstance(found, Job) else _unseen(job_id)
-        if seen.status is JobStatus.FAILED:
+        if seen.status is JobStatus.FAILED and not self._is_own(record):
             self.log.warning(
                 "Job %s of an earlier try failed (%s): buying a new one.", job_id, seen.error or "no words"
             )
@@ -151,9 +163,10 @@ class Purchase:
         if record.generation != ledger.generation:
             self._renew(ledger, record)
         self.log.info(
-            "Re-attaching to job %s, which an earlier try bought at %s: nothing is bought, nothing new is charged. "
-            "At the vendor it is %s.%s",
+            "Re-attaching to job %s, which %s bought at %s: nothing is bought, nothing new is charged. At the vendor it "
+            "is %s.%s",
             job_id,
+            "this try" if self._is_own(record) else "an earlier try",
             moment(record.submitted_at),
             repr(seen.raw_status) if isinstance(found, Job) else "(not seen)",
             f" What was asked for differs now in {', '.join(plan.changed)}." if plan.changed else "",

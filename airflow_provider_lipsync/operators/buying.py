@@ -42,11 +42,13 @@ if TYPE_CHECKING:
 
 __all__ = ["BuyingTask"]
 
+# Ids that one try can wait for: that of an earlier try's job, and, if that one failed, of the job that it buys itself.
+_MOST_LOST = 2
+
 
 class BuyingTask(ToldTask, JobInputs):
     """Mixed into an operator: it finds or buys the job of a try."""
 
-    on_ambiguous_submit: Any
     on_no_credits: Any
     labels: Any
     max_credits: Any
@@ -155,14 +157,15 @@ class BuyingTask(ToldTask, JobInputs):
         )
 
     def _purchase_or_await(self, context: Context, refusals: Refusals) -> Held | Receipt:
-        try:
-            return self._purchase(context)
-        except LipsyncSubmitUncertain:
-            if self.on_ambiguous_submit is not None or not self._await_delivery(context, refusals):
-                raise
-        return self._purchase(context)  # the id is known by now: nothing is bought
+        for _ in range(_MOST_LOST):
+            try:
+                return self._purchase(context, since=refusals.since)
+            except LipsyncSubmitUncertain:
+                if not self._await_delivery(context, refusals):
+                    raise
+        return self._purchase(context, since=refusals.since)  # the id is known by now
 
-    def _purchase(self, context: Context) -> Held | Receipt:
+    def _purchase(self, context: Context, *, since: float) -> Held | Receipt:
         from airflow_provider_lipsync.jobs.purchase import Purchase
 
         budget, self._labels = self._budget(), check.checked_labels(self.labels)
@@ -180,6 +183,7 @@ class BuyingTask(ToldTask, JobInputs):
             labels=self._labels,
             callbacks=self._callbacks(),
             is_first_try=context["ti"].try_number <= 1,
+            began_at=since,
             job_timeout=self.job_timeout,
             log=self.log,
         )

@@ -30,6 +30,7 @@ class ToldTask(KeepingTask):
     """Mixed into an operator that buys."""
 
     use_webhook: bool | None
+    on_ambiguous_submit: Any
     webhook_url: Any
     deferrable: bool
 
@@ -70,11 +71,11 @@ class ToldTask(KeepingTask):
     def _await_delivery(self, context: Context, refusals: Refusals) -> bool:
         """Wait, where a submit's answer is not known, for the webhook that brings the job's id.
 
-        Frees the worker for it if the task is deferrable.
+        Frees the worker for it if the task is deferrable. Who would rather pay twice waits for nothing, but an id that
+        came meanwhile is taken.
 
         :return: whether the id is known by now; False where none can come, or none came in time.
         """
-        from airflow_provider_lipsync.jobs.callbacks import deadline_of
         from airflow_provider_lipsync.jobs.wording import moment
 
         if self.use_webhook is False:
@@ -82,8 +83,8 @@ class ToldTask(KeepingTask):
         record = self._read_ledger()
         if record is None or record.job_id is not None:
             return record is not None
-        until = deadline_of(record)
-        if until is None or until <= time.time() or self.hook.settings.webhook is None:
+        until = None if self.on_ambiguous_submit is not None else self._brought_until(record)
+        if until is None:
             return False
         self.log.warning(
             "A submit that left at %s may have been charged, and its job's id is not known: %s. Waiting until %s for "
@@ -95,6 +96,18 @@ class ToldTask(KeepingTask):
         if self.deferrable:
             self._defer_until_told(record, until, refusals)
         return self._watch_ledger(until)
+
+    def _brought_until(self, record: Record) -> float | None:
+        """Return until when a webhook may bring the id of a purchase back; None where none can (any more).
+
+        With ``ledger_path`` none can: the receiver could not keep two writers of a folder apart.
+        """
+        from airflow_provider_lipsync.jobs.callbacks import deadline_of
+
+        settings, until = self.hook.settings, deadline_of(record)
+        if until is None or until <= time.time() or settings.webhook is None or settings.ledger_path is not None:
+            return None
+        return until
 
     def _defer_until_told(self, record: Record, until: float, refusals: Refusals) -> None:
         from airflow_provider_lipsync.jobs.race import net_seconds

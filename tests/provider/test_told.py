@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections import Counter
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,7 +20,12 @@ from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, TriggerFailureReason
 from airflow_provider_lipsync import LipsyncImageOperator, LipsyncJobTrigger
 from airflow_provider_lipsync.api.answers import read_job
 from airflow_provider_lipsync.api.callback import read_token
-from airflow_provider_lipsync.exceptions import LipsyncBadInput, LipsyncMisconfigured, LipsyncSubmitUncertain
+from airflow_provider_lipsync.exceptions import (
+    LipsyncBadInput,
+    LipsyncJobFailed,
+    LipsyncMisconfigured,
+    LipsyncSubmitUncertain,
+)
 from airflow_provider_lipsync.jobs import net
 from airflow_provider_lipsync.jobs.delivery import DELIVERY_KEY, delivered_job, delivery_of
 from airflow_provider_lipsync.triggers.delivery import LipsyncDeliveryTrigger
@@ -26,7 +33,7 @@ from tests.provider.conftest import Tell
 from tests.support.scripted import ScriptedServer, Step, answer, drop
 from tests.support.supervisor import Supervisor
 from tests.support.tasks import FakeStateStore, Tries, run_task, run_trigger
-from tests.support.vendor import JOB_ID, KEY, accepted, completed, connection, posts, processing
+from tests.support.vendor import JOB_ID, KEY, accepted, completed, connection, failed, posts, processing
 
 SECRET = "9e107d9d372bb6826bd81d3542a419d6" * 2
 BASE = "http://127.0.0.1:8080/airflow"
@@ -376,6 +383,61 @@ def test_where_none_comes_a_person_is_asked_as_before(told: Tell) -> None:
     assert posts(server) == 1
 
 
+def test_a_job_whose_id_came_back_and_that_failed_fails_its_own_try(told: Tell) -> None:
+    """As it does where nothing is lost; only a retry or a clear buys another."""
+    server, tries = told(drop, failed(), accepted(), completed()), Tries()
+    context = tries.next()
+    deferred = deferred_by(render(), context)
+    bring_back(tries.store)
+    with pytest.raises(LipsyncJobFailed):
+        come_back(render(), deferred, context, {"status": "delivered"})
+    assert (posts(server), record_of(tries)["state"]) == (1, "failed")
+    run_task(render(), tries.next())
+    assert posts(server) == 2
+
+
+def test_so_it_does_where_the_worker_is_held(told: Tell) -> None:
+    server, tries = told(drop, failed()), Tries(store=Delivered())
+    with pytest.raises(LipsyncJobFailed):
+        run_task(render(deferrable=False), tries.next())
+    assert (posts(server), record_of(tries)["state"]) == (1, "failed")
+
+
+def test_a_try_that_comes_back_to_its_own_job_may_render_to_something_else(told: Tell) -> None:
+    """Templates are rendered anew when a task comes back, too: now() is another moment."""
+    server, tries = told(drop, completed()), Tries()
+    context = tries.next()
+    deferred = deferred_by(render(prompt="at nine"), context)
+    bring_back(tries.store)
+    assert come_back(render(prompt="at ten"), deferred, context, {"status": "delivered"})["job_id"] == JOB_ID
+    assert posts(server) == 1
+
+
+@pytest.mark.parametrize("cleared", [False, True], ids=["retried", "cleared"])
+def test_where_an_earlier_job_failed_the_one_that_is_bought_instead_may_be_lost_too(told: Tell, cleared: bool) -> None:
+    """Its id is waited for as well, in the try that has waited before."""
+    server, tries = told(drop, failed(), drop, completed()), Tries()
+    deferred_by(render(), tries.next())  # and dies
+    context = tries.next(cleared=cleared)
+    deferred = deferred_by(render(), context)
+    bring_back(tries.store)
+    with pytest.raises(TaskDeferred) as again:
+        come_back(render(), deferred, context, {"status": "delivered"})
+    assert isinstance(again.value.trigger, LipsyncDeliveryTrigger)
+    assert again.value.trigger.nonce == record_of(tries)["nonce"] != deferred.trigger.nonce
+    assert posts(server) == 2
+    bring_back(tries.store)
+    assert come_back(render(), again.value, context, {"status": "delivered"})["job_id"] == JOB_ID
+    assert posts(server) == 2
+
+
+def test_so_is_that_where_the_worker_is_held(told: Tell) -> None:
+    server, tries = told(drop, failed(), drop, completed()), Tries(store=Delivered())
+    deferred_by(render(), tries.next())  # and dies
+    assert run_task(render(deferrable=False), tries.next())["status"] == "completed"
+    assert posts(server) == 2
+
+
 @pytest.mark.parametrize("cleared", [False, True], ids=["retried", "cleared"])
 def test_a_try_whose_worker_died_is_followed_by_one_that_waits_for_its_id(told: Tell, cleared: bool) -> None:
     server, tries = told(drop, completed()), Tries()
@@ -396,19 +458,23 @@ def test_an_id_that_came_between_two_tries_is_found_by_the_next(told: Tell) -> N
     assert posts(server) == 1
 
 
-def test_a_worker_that_is_held_waits_in_place(told: Tell) -> None:
-    class Delivered(FakeStateStore):
-        """The receiver writes while the worker waits."""
+class Delivered(FakeStateStore):
+    """The receiver writes while a worker waits, for each purchase once."""
 
-        reads = 0
+    def __init__(self) -> None:
+        super().__init__()
+        self.reads: Counter[str] = Counter()
 
-        def get(self, key: str, default: Any = None) -> Any:
-            found = super().get(key, default)
-            self.reads += found is not None and found["note"] != ""
-            if self.reads == 3:
+    def get(self, key: str, default: Any = None) -> Any:
+        found = super().get(key, default)
+        if found is not None and found["note"]:
+            self.reads[found["nonce"]] += 1
+            if self.reads[found["nonce"]] == 3:
                 bring_back(self)
-            return found
+        return found
 
+
+def test_a_worker_that_is_held_waits_in_place(told: Tell) -> None:
     server, tries = told(drop, completed()), Tries(store=Delivered())
     assert run_task(render(deferrable=False), tries.next())["job_id"] == JOB_ID
     assert posts(server) == 1
@@ -436,6 +502,35 @@ def test_who_would_rather_pay_twice_does_not_wait(told: Tell) -> None:
         render(on_ambiguous_submit="resubmit").execute(Tries().next())
     assert not isinstance(error.value, AirflowFailException)
     assert isinstance(error.value, AirflowException)
+
+
+def test_who_would_rather_pay_twice_takes_an_id_that_came_all_the_same(
+    told: Tell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The webhook overtakes the answer, which is then lost."""
+    tries = Tries()
+    server = told(drop, completed())
+    submit = LipsyncImageOperator._submit
+
+    def overtaken(self: Any, request: Any) -> Any:
+        bring_back(tries.store)
+        return submit(self, request)
+
+    monkeypatch.setattr(LipsyncImageOperator, "_submit", overtaken)
+    assert run_task(render(on_ambiguous_submit="resubmit"), tries.next())["job_id"] == JOB_ID
+    assert posts(server) == 1
+
+
+@pytest.mark.parametrize("store", [None, FakeStateStore()], ids=["a folder alone", "a folder beside Airflow's store"])
+def test_with_a_folder_as_the_ledger_nobody_waits_for_an_id_that_cannot_come_back(
+    tell: Tell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, store: Any
+) -> None:
+    server = tell(drop)
+    extras = {**EXTRAS, "ledger_path": f"file://{tmp_path}"}
+    monkeypatch.setenv("AIRFLOW_CONN_LIPSYNC_DEFAULT", connection(server.url, **extras))
+    with pytest.raises(LipsyncSubmitUncertain):
+        render().execute(Tries(store=store).next())
+    assert "webhook" in body_of(server)
 
 
 def test_who_wants_no_webhook_is_asked_at_once(told: Tell) -> None:
