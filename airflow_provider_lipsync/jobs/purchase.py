@@ -130,7 +130,7 @@ class Purchase:
         return plan_try(record, generation=generation, fingerprint=marks, wishes=self.wishes)
 
     def _is_own(self, record: Record) -> bool:
-        """Whether this very try bought the job, whose id a webhook brought back: it is as if its submit was answered."""
+        """Whether this very try bought the job, whose id a webhook brought back: as if its submit was answered."""
         return record.state is State.BOUGHT and record.submitted_at >= self.began_at
 
     def _there_already(self, wanted: Wanted) -> Receipt | None:
@@ -144,7 +144,7 @@ class Purchase:
         raise uncertain(record)
 
     def _continue(self, ledger: Ledger, record: Record, plan: Plan) -> Held | Receipt | None:
-        """Return the job that was bought, or the video it stored; None if an earlier try's failed, as the vendor says."""
+        """Return the job that was bought, or the video it stored; None if an earlier try's job failed at the vendor."""
         job_id = record.job_id or ""
         stored = self.keeper.of_job(job_id) if self.keeper and plan.action is Action.REATTACH else None
         if stored is not None:
@@ -163,8 +163,8 @@ class Purchase:
         if record.generation != ledger.generation:
             self._renew(ledger, record)
         self.log.info(
-            "Re-attaching to job %s, which %s bought at %s: nothing is bought, nothing new is charged. At the vendor it "
-            "is %s.%s",
+            "Re-attaching to job %s, which %s bought at %s: nothing is bought, nothing new is charged. "
+            "At the vendor it is %s.%s",
             job_id,
             "this try" if self._is_own(record) else "an earlier try",
             moment(record.submitted_at),
