@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from airflow_provider_lipsync.jobs.delivery import DELIVERY_KEY
 from tests.e2e.hooks.stage import UNSEEN
 from tests.e2e.kill.run import Run
 from tests.e2e.kill.scenarios import Play, Scenario
@@ -19,7 +20,6 @@ ON_A_BUSY_MACHINE = 5.0  # seconds by which one of them may miss it: the figures
 
 ENDED_FROM_OUTSIDE = "The task was ended or cleared from outside"
 ID_IS_AWAITED = "Waiting until"
-PAST_ITS_READS = 10.0  # seconds, after which a trigger waits for looks alone
 KILLED = "Trigger cancelled by user action, invoking on_kill"  # Airflow's, of every trigger that a webhook overtook
 OVER = "trigger completed"
 
@@ -118,8 +118,7 @@ def not_told(run: Run) -> None:
 def the_old_trigger_is_silent(run: Run) -> None:
     """Airflow tells a trigger that was overtaken that a person had ended its task."""
     run.wait("deferred")
-    run.wait_for_log(1, f"/{run.run_id}/render/-1/1", "starting")  # else there is no trigger to be overtaken
-    wait_until_resumable(run, PAST_ITS_READS)
+    wait_until_it_is_looked_at(run)
     run.finish_job()
     run.wait("success")
     lines = wait_for_end_of_trigger(run)
@@ -230,10 +229,10 @@ def deferrals(run: Run) -> dict[Any, datetime]:
     return {key: at for key, at in deferred_since(run.stage.airflow).items() if key.run_id == run.run_id}
 
 
-def wait_until_resumable(run: Run, age: float = RESUMABLE) -> None:
+def wait_until_resumable(run: Run) -> None:
     """Wait until all deferrals of a run are as old as a delivery wants them."""
     youngest = max(deferrals(run).values())
-    time.sleep(max(0.0, age + 0.2 - (datetime.now(UTC) - youngest).total_seconds()))
+    time.sleep(max(0.0, RESUMABLE + 0.2 - (datetime.now(UTC) - youngest).total_seconds()))
 
 
 def wait_until_all_are_resumable(run: Run, jobs: int) -> None:
@@ -257,13 +256,25 @@ def lags(run: Run) -> list[float]:
     return [(scheduled[one.key] - one.delivered[0][0]).total_seconds() for one in told(run)]
 
 
+def wait_until_it_is_looked_at(run: Run) -> None:
+    """Wait until the trigger has read twice that nobody has told: from then on only a look moves it."""
+    deadline = time.monotonic() + 120
+    while sum(DELIVERY_KEY in line and repr(run.run_id) in line for line in beside(run)) < 2:
+        assert time.monotonic() < deadline, beside(run)
+        time.sleep(0.2)
+
+
+def beside(run: Run) -> list[str]:
+    """Return what the triggerer says of a run in a log of its own."""
+    file = run.stage.airflow.home / "logs-out" / "triggerer.log"
+    return [line for line in file.read_text().splitlines() if run.run_id in line]
+
+
 def wait_for_end_of_trigger(run: Run) -> list[str]:
     """Return all that a trigger said, once it is over: in the task's log, and beside it when that was closed."""
-    file = run.stage.airflow.home / "logs-out" / "triggerer.log"
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while True:
-        beside = [line for line in file.read_text().splitlines() if f"/{run.run_id}/" in line]
-        lines = [*run.log(1).splitlines(), *beside]
+        lines = [*run.log(1).splitlines(), *(line for line in beside(run) if f"/{run.run_id}/" in line)]
         if any(OVER in line for line in lines):
             return lines
         assert time.monotonic() < deadline, lines
