@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -156,5 +155,5 @@ class LipsyncJobTrigger(BaseTrigger):
 
     def _not_before(self) -> float:
         if self.not_before is None:
-            self.not_before = time.time() + race_seconds()
+            self.not_before = Clock().now() + race_seconds()
         return self.not_before
