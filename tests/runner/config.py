@@ -30,6 +30,8 @@ FIXED: dict[str, dict[str, object]] = {
     },
     "api": {"workers": 1, "maximum_page_limit": 1000},
     "scheduler": {"scheduler_idle_sleep_time": 0.2},
+    # An API server that others keep busy answers later than the usual 5; a task whose start it missed would fail.
+    "workers": {"execution_api_timeout": 60},
     # A trigger of a killed triggerer is taken over only when that one's last heartbeat is older than the threshold.
     "triggerer": {"job_heartbeat_sec": 2, "triggerer_health_check_threshold": 10},
     "dag_processor": {"refresh_interval": 5, "bundle_refresh_check_interval": 1},
