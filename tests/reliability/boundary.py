@@ -17,16 +17,20 @@ from typing import Any
 import aiohttp
 import httpx
 import pytest
+from airflow.sdk.execution_time.comms import XComResult
 from yarl import URL
 
 from airflow_provider_lipsync.api.client import AsyncLipsyncClient, LipsyncClient
+from airflow_provider_lipsync.jobs import clock, net, watchers
 from airflow_provider_lipsync.jobs.clock import Clock
 from airflow_provider_lipsync.jobs.ledger import Ledger
 from airflow_provider_lipsync.jobs.memory import ObjectMemory
 from airflow_provider_lipsync.jobs.purchase import Purchase
-from airflow_provider_lipsync.operators import base, buying
+from airflow_provider_lipsync.operators import base, buying, told
 from airflow_provider_lipsync.operators import job as operator
-from airflow_provider_lipsync.triggers import timer
+from airflow_provider_lipsync.triggers import delivery
+from airflow_provider_lipsync.triggers import lipsync as waiting
+from tests.reliability.plan import Moment
 from tests.reliability.process import Process
 from tests.support.tasks import FakeStateStore, FakeTaskInstance
 
@@ -46,6 +50,12 @@ class Boundary:
         self._watch_http(patch)
         self._watch_objects(patch)
         self._replace_clock(patch)
+        patch.setattr("airflow.sdk.execution_time.task_runner.SUPERVISOR_COMMS", _Supervisor(self), raising=False)
+
+    def forget(self) -> None:
+        """Forget what the processes of a schedule before have learned."""
+        net._misses.clear()
+        watchers._learned.clear()
 
     def _present(self) -> Process | None:
         """Return the process that runs now; the sandbox's own thread is none."""
@@ -120,10 +130,10 @@ class Boundary:
         async def asleep(seconds: float) -> None:
             self._sleep(seconds)
 
-        clock = _Replaced(time, time=self._time, sleep=self._sleep)
-        for module in (base, buying, operator, timer):
-            patch.setattr(module, "time", clock)
-        patch.setattr(timer, "asyncio", _Replaced(asyncio, sleep=asleep))
+        replaced = _Replaced(time, time=self._time, sleep=self._sleep)
+        for module in (base, buying, operator, told, clock, delivery, waiting):
+            patch.setattr(module, "time", replaced)
+        patch.setattr(clock, "asyncio", _Replaced(asyncio, sleep=asleep))
         patch.setattr(Clock, "now", lambda _: self.now)
         patch.setattr(Clock, "call_at", lambda _, moment, callback: self._call_at(moment, callback))
         for made, name, stand_in in (
@@ -150,6 +160,19 @@ class Boundary:
         if self.process is not None:
             self.process.check()
         self.now += max(0.0, seconds)
+        if self.process is not None:
+            self.process.schedule.deliveries.come(Moment.WAITING)
+
+
+class _Supervisor:
+    """The triggerer's other process, which a trigger asks for an XCom of its task."""
+
+    def __init__(self, boundary: Boundary) -> None:
+        self._boundary = boundary
+
+    async def asend(self, message: Any) -> XComResult:
+        assert self._boundary.process is not None
+        return XComResult(key=message.key, value=self._boundary.process.reads_delivery(message.key))
 
 
 class _Replaced:

@@ -44,6 +44,7 @@ def run() -> Iterator[Run]:
 
         def run_plan(plan: Plan) -> Schedule:
             rmtree(Path(folder, "show"), ignore_errors=True)
+            boundary.forget()
             schedule = Schedule(plan, vendor=vendor, boundary=boundary, closed=nowhere, folder=folder)
             schedule.run()
             return schedule
@@ -73,4 +74,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     terminalreporter.write_line(
         f"{TALLY.schedules} schedules, {TALLY.submits} paid jobs, {TALLY.seconds:.0f} s; "
         f"at least {TALLY.least()} in each cell that can happen"
+    )
+    for when, number in TALLY.brought.most_common():
+        terminalreporter.write_line(f"{number} lost ids came back by a webhook, {when}")
+    terminalreporter.write_line(
+        f"webhooks were asked for in {TALLY.asked[True]} of {TALLY.asked.total()} schedules where answers are lost"
     )

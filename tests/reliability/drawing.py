@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from hypothesis import strategies as st
 
+from tests.reliability.drawing_webhooks import webhooks
 from tests.reliability.plan import (
     Cell,
     Death,
@@ -38,13 +39,9 @@ def plans(draw: Draw[Any], cell: Cell) -> Plan:
     """Draw a schedule in which a cell happens."""
     shape = _shape(draw, cell)
     free = {name: draw(strategy) for name, strategy in _FREE.items()} | {"ends": _ends(draw, shape)}
-    return Plan(
-        cell=cell,
-        misfortune=_misfortune(draw, cell, shape),
-        **(free | _details(draw, cell, shape)),
-        **shape,
-        **_wishes(draw, cell),
-    )
+    drawn = free | _details(draw, cell, shape) | shape | _wishes(draw, cell)
+    told = webhooks(draw, cell, drawn, must_fail=_must_fail(cell), asks=_fails_by_doubt(cell))
+    return Plan(cell=cell, misfortune=_misfortune(draw, cell, shape), **(drawn | told))
 
 
 def _rarely(seldom: Any, usual: Any) -> Strategy:
@@ -250,8 +247,15 @@ _FAILED = st.builds(
 )
 _WITHOUT_VIDEO = _FEW_LOOKS.map(lambda looks: _rule(fault="no_output", times=3) | {"ends": ((looks, "completed"),)})
 # The try after a clear re-attaches and is hit, too; the retry that follows is the first with other inputs.
-_HELD_AND_THEN_CHANGED = st.sampled_from([Death.BEFORE_HANDOVER, Death.WAITING, Death.RACE, Death.BEFORE_SUCCESS]).map(
-    lambda point: {"changes": (False, True), "later": (Misfortune(point),), "ways": (Way.RETRY,)}
+_HELD = (Death.BEFORE_SUCCESS, Death.BEFORE_SUCCESS, Death.BEFORE_SUCCESS, Death.WAITING, Death.RACE)
+_HELD_AND_THEN_CHANGED = st.sampled_from([Death.BEFORE_HANDOVER, *_HELD]).map(
+    lambda point: {
+        "changes": (False, True),
+        "later": (Misfortune(point),),
+        "ways": (Way.RETRY,),
+        "retries_at_clear": (),
+        "unreadable": (),
+    }
 )
 
 

@@ -12,8 +12,17 @@ from airflow_provider_lipsync.api import wire
 from airflow_provider_lipsync.api.client import LipsyncClient
 from airflow_provider_lipsync.api.models import Job, JobStatus
 from airflow_provider_lipsync.exceptions import LipsyncPollFault, LipsyncSubmitUncertain
+from airflow_provider_lipsync.jobs import delivery, purchase
+from airflow_provider_lipsync.jobs.callbacks import deadline_of
+from airflow_provider_lipsync.jobs.delivery import delivered_job
 from airflow_provider_lipsync.jobs.ledger import Generation, Ledger, Record, State
+from airflow_provider_lipsync.jobs.policy import Action, Plan
+from airflow_provider_lipsync.operators import buying
+from airflow_provider_lipsync.operators.job import JobOperator
 from airflow_provider_lipsync.operators.remembering import RememberingTask
+from airflow_provider_lipsync.operators.told import ToldTask
+from airflow_provider_lipsync.triggers import delivery as awaiting
+from airflow_provider_lipsync.triggers import lipsync as waiting
 from tests.reliability.plan import Cell, Death, Fault, Way
 
 __all__ = ["MUTANTS", "Mutant"]
@@ -36,13 +45,14 @@ class Mutant:
 
 
 def _forget_intent(patch: pytest.MonkeyPatch) -> None:
-    def intend(ledger: Ledger, *, endpoint: str, fingerprint: Mapping[str, str], now: float, **_: object) -> Record:
+    def intend(ledger: Ledger, *, endpoint: str, fingerprint: Mapping[str, str], now: float, **told: Any) -> Record:
         return Record(
             state=State.INTENT,
             endpoint=endpoint,
             generation=ledger.generation,
             submitted_at=now,
             fingerprint=fingerprint,
+            webhook_until=told.get("webhook_until"),
         )
 
     patch.setattr(Ledger, "intend", intend)
@@ -107,6 +117,45 @@ def _send_posts_again(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(wire, "may_resend_post", lambda error: may(error) or isinstance(error, LipsyncSubmitUncertain))
 
 
+def _let_doubt_overwrite(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Ledger, "_is_found", lambda *_: False)
+
+
+def _wait_for_nothing(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(ToldTask, "_await_delivery", lambda *_: True)
+
+
+def _buy_when_back(patch: pytest.MonkeyPatch) -> None:
+    execute_again = JobOperator.execute_again
+
+    def buy(task: JobOperator, context: Any, *arguments: Any, **told: Any) -> Any:
+        with pytest.MonkeyPatch.context() as inner:
+            inner.setattr(purchase, "plan_try", lambda *_, **__: Plan(action=Action.BUY))
+            return execute_again(task, context, *arguments, **told)
+
+    patch.setattr(JobOperator, "execute_again", buy)
+
+
+def _take_any_delivery(patch: pytest.MonkeyPatch) -> None:
+    def take(value: Any, nonce: str) -> Job | None:
+        return delivered_job(value, value["nonce"] if value else nonce)
+
+    for module in (delivery, awaiting, waiting):
+        patch.setattr(module, "delivered_job", take)
+
+
+def _take_own_jobs_for_those_of_others(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(purchase.Purchase, "_is_own", lambda *_: False)
+
+
+def _wait_once(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(buying, "_MOST_LOST", 1)
+
+
+def _wait_in_vain(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(ToldTask, "_brought_until", lambda _, record: deadline_of(record))
+
+
 def _cells(fault: Fault, *deaths: Death, ways: tuple[Way, ...] = tuple(Way)) -> tuple[Cell, ...]:
     return tuple(Cell(fault, death, way) for death in deaths for way in ways)
 
@@ -138,7 +187,7 @@ MUTANTS = (
     Mutant(
         "a try that re-attaches does not write that it did",
         _forget_who_holds,
-        _cells(Fault.INPUTS, *Death, ways=(Way.CLEAR,)),
+        _cells(Fault.INPUTS, Death.RACE, Death.BEFORE_SUCCESS, *Death, ways=(Way.CLEAR,)),
         _BOUGHT,
     ),
     Mutant(
@@ -164,6 +213,48 @@ MUTANTS = (
         _call_blindness_failure,
         _cells(Fault.LOOKS, Death.BEFORE_HANDOVER),
         _BOUGHT,
+    ),
+    Mutant(
+        "our own doubt takes the place of an id that a webhook brought",
+        _let_doubt_overwrite,
+        _cells(Fault.LOST, Death.BEFORE_HANDOVER, Death.BEFORE_SUCCESS),
+        f"it called uncertain what it had to know|a resume sent a POST|{_BOUGHT}",
+    ),
+    Mutant(
+        "nobody waits for the webhook that brings an id",
+        _wait_for_nothing,
+        _cells(Fault.LOST, Death.BEFORE_HANDOVER),
+        "a webhook could still have brought the id of .*, and a person was asked",
+    ),
+    Mutant(
+        "who waited for an id buys, whatever the ledger says",
+        _buy_when_back,
+        _cells(Fault.LOST, Death.BEFORE_HANDOVER),
+        f"may have been paid for, its id is not known, and a POST was sent|{_BOUGHT}",
+    ),
+    Mutant(
+        "a delivery of another purchase is taken",
+        _take_any_delivery,
+        _cells(Fault.LOST, Death.BEFORE_ANSWER, *Death),
+        f"may have been paid for|{_BOUGHT}",
+    ),
+    Mutant(
+        "a job whose id came back and that failed is bought again by its own try",
+        _take_own_jobs_for_those_of_others,
+        _cells(Fault.LOST, Death.BEFORE_SUCCESS, Death.RACE),
+        "was bought by the very try that had bought",
+    ),
+    Mutant(
+        "of two ids that a try may wait for, it waits for the first alone",
+        _wait_once,
+        _cells(Fault.LOST, Death.BEFORE_ANSWER, Death.BEFORE_POST),
+        "a webhook could still have brought the id of .*, and a person was asked",
+    ),
+    Mutant(
+        "an id is waited for that nobody brings",
+        _wait_in_vain,
+        _cells(Fault.LOST, Death.BEFORE_HANDOVER),
+        r"no webhook can bring the id of .* \(any more\), and nobody was asked",
     ),
     Mutant("a POST is sent again after a 5xx", _send_posts_again, _cells(Fault.ACCEPTED_5XX, Death.WAITING), _BOUGHT),
 )

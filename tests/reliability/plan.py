@@ -8,17 +8,21 @@ from enum import StrEnum
 from typing import Any
 
 __all__ = [
+    "LOST_ANSWERS",
     "Cell",
     "Death",
     "Decision",
+    "Fate",
     "Fault",
     "Manner",
     "MemoryFault",
     "Misfortune",
+    "Moment",
     "Plan",
     "Trigger",
     "Way",
     "all_cells",
+    "loses_answers",
     "why_impossible",
 ]
 
@@ -103,6 +107,19 @@ class MemoryFault(StrEnum):
     UNREADABLE = "it is written, but cannot be read back"
 
 
+class Moment(StrEnum):
+    """When the vendor's webhook about a job arrives."""
+
+    NEVER = "never"
+    ANSWER = "before the answer of its submit is read"
+    SOON = "in the first seconds of a deferral"
+    WAITING = "while the task waits"
+    BETWEEN = "between two tries"
+    CLEARED = "after a clear"
+    BEGINNING = "while the next try begins"
+    LATE = "after the deadline"
+
+
 @dataclass(frozen=True)
 class Cell:
     """What is counted."""
@@ -122,6 +139,19 @@ class Misfortune:
     point: Death
     manner: Manner = Manner.KILLED
     later: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fate:
+    """What becomes of the webhook about one job.
+
+    :param twice: whether it comes once more, with the next step.
+    :param seconds: since the submit, at the least, where it comes while the task waits.
+    """
+
+    moment: Moment
+    twice: bool = False
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,6 +176,8 @@ class Plan:
     :param changes: for changing inputs: whether a try after a purchase has new ones; then, if none had them yet.
     :param unreadable: whether a try cannot read the memory at first, after the cell has happened.
     :param again: whether a person clears a success, to have another video.
+    :param webhooks: whether the connection has the extras of the webhook receiver.
+    :param fates: of the webhooks, job by job in the order of their submits; then none comes.
     """
 
     cell: Cell
@@ -179,6 +211,8 @@ class Plan:
     changes: tuple[bool, ...] = ()
     unreadable: tuple[bool, ...] = ()
     again: bool = False
+    webhooks: bool = False
+    fates: tuple[Fate, ...] = ()
 
 
 _NEVER_FAILS = (Fault.NONE, Fault.ID, Fault.INPUTS)
@@ -191,6 +225,14 @@ def why_impossible(cell: Cell) -> str | None:
     if cell.way is Way.RETRY and cell.death is Death.NONE and cell.fault in _NEVER_FAILS:
         return "the try succeeds in spite of the fault, and Airflow retries only what failed"
     return None
+
+
+LOST_ANSWERS = (Fault.LOST, Fault.ACCEPTED_5XX, Fault.GARBLED)
+
+
+def loses_answers(cell: Cell) -> bool:
+    """Whether a job is bought in it of which nobody heard the id."""
+    return cell.fault in LOST_ANSWERS or cell.death in (Death.BEFORE_ANSWER, Death.BEFORE_ID)
 
 
 def all_cells() -> tuple[Cell, ...]:

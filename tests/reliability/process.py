@@ -12,7 +12,7 @@ import aiohttp
 import httpx
 
 from tests.reliability.airflow_model import State, Ticket
-from tests.reliability.plan import Death, Fault, Manner, MemoryFault
+from tests.reliability.plan import Death, Fault, Manner, MemoryFault, Moment
 from tests.reliability.story import Answered, Charged, Died, Pushed, Refused, Sent, VendorEnded, Wrote
 
 if TYPE_CHECKING:
@@ -112,6 +112,7 @@ class Process:
         if method == "POST":
             sound = self._note_charges() and status == 200
             self._tell(Answered, status=status, is_sound=sound or status == 429)
+            self.schedule.deliveries.come(Moment.ANSWER)
             self.reach(Death.BEFORE_ANSWER)
 
     def gets_nothing(self, method: str, error: Exception) -> None:
@@ -120,28 +121,40 @@ class Process:
         if never_left:
             self.schedule.note_dealt(Fault.UNREACHABLE)
         if method == "POST":
-            self._note_charges()
+            self._note_charges(are_certain=isinstance(error, httpx.ReadTimeout))
             self._tell(Answered, status=None, never_left=never_left, is_sound=never_left)
             if not never_left:
+                self.schedule.deliveries.come(Moment.ANSWER)
                 self.reach(Death.BEFORE_ANSWER)
 
     def _looks_at(self, job_id: str) -> None:
         if self.kind == "trigger" or (self.hands_on and not self.schedule.plan.deferrable):
-            self._looks += 1
-            self.reach(Death.WAITING, moment=min(self._looks, 3))
+            self._waits()
         status = self.schedule.vendor.look_at(job_id)
         if status is not None:
             self._tell(VendorEnded, job=job_id, status=status)
             if status == "failed":
                 self.schedule.note_dealt(Fault.ENDS_BADLY)
 
-    def _note_charges(self) -> bool:
-        """Read the sandbox's ledger; return whether it has new jobs, and spoiled no answer to them."""
-        new = self.schedule.vendor.new_jobs()
+    def _waits(self) -> None:
+        """Look, or ask, for what is waited for."""
+        self._looks += 1
+        if self.kind != "trigger" or self.schedule.airflow.state is State.DEFERRED:
+            self.reach(Death.WAITING, moment=min(self._looks, 3))
+
+    def _note_charges(self, *, are_certain: bool = False) -> bool:
+        """Read the sandbox's ledger; return whether it has new jobs, and spoiled no answer to them.
+
+        :param are_certain: whether it takes the request that was sent, be it after the client has given it up.
+        """
+        new = self.schedule.vendor.new_jobs(are_certain=are_certain)
         for entry in new:
             self.bought.append(entry["job_id"])
             self.schedule.jobs.append(entry["job_id"])
-            self._tell(Charged, job=entry["job_id"])
+            webhook = entry["body"].get("webhook")
+            self._tell(Charged, job=entry["job_id"], is_told_of=webhook is not None)
+            if webhook is not None:
+                self.schedule.deliveries.expect(entry["job_id"], webhook)
         return bool(new) and not any(_SPOILED & set(entry["faults"]) for entry in new)
 
     # The memory.
@@ -159,6 +172,8 @@ class Process:
         found = get()
         if self.kind == "resume" and self._reads == 1:
             self.reach(Death.ON_RESUME, moment=2)
+        if self.kind == "try" and self._reads == 1:
+            self.schedule.deliveries.come(Moment.BEGINNING)
         return found
 
     def writes(self, text: str, put: Callable[[], Any], *, in_airflow: bool) -> None:
@@ -204,3 +219,9 @@ class Process:
         self.reach(Death.BEFORE_HANDOVER, moment=1)
         self._verify_known(True)
         self._tell(Pushed, job=job_id)
+
+    def reads_delivery(self, key: str) -> Any:
+        """Read, in a triggerer, what a webhook has handed on."""
+        self.check()
+        self._waits()
+        return self.schedule.airflow.xcoms.get(key)

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 
-from airflow_provider_lipsync import LipsyncJobTrigger
-from airflow_provider_lipsync.triggers.timer import LipsyncTimerTrigger
 from tests.reliability.airflow_model import Airflow, State, Ticket
 from tests.reliability.boundary import Boundary, StoreOf, TaskInstanceOf
+from tests.reliability.deliveries import Deliveries
 from tests.reliability.persons import Persons
-from tests.reliability.plan import Cell, Death, Fault, MemoryFault, Misfortune, Plan, Trigger, Way
+from tests.reliability.plan import Cell, Death, Fault, MemoryFault, Misfortune, Moment, Plan, Way
 from tests.reliability.process import Killed, Process
+from tests.reliability.receiver import EXTRAS
 from tests.reliability.story import CalledBack, Cleared, Delivered, Emptied, Ended, Started, Story, Told
+from tests.reliability.triggerer import Triggerer
 from tests.reliability.vendor import KEY, Vendor
 
 __all__ = ["Schedule"]
 
 _MOST_STEPS = 40
+_SCHEDULING = 1.0  # seconds until a worker begins
 _ASKED_AGAIN = 3  # videos that somebody wants after the first one, while the cell has not happened
-_BACKSTOP = 301.0  # seconds behind a trigger's deadline, when Airflow gives it up
 
 Item = TypeVar("Item")
 
@@ -37,27 +38,47 @@ class Schedule:
     """
 
     def __init__(self, plan: Plan, *, vendor: Vendor, boundary: Boundary, closed: str, folder: str) -> None:
-        self.plan, self.vendor, self._boundary = plan, vendor, boundary
+        self.plan, self.vendor, self.boundary = plan, vendor, boundary
         self._closed, self._folder = closed, folder
         self.airflow = Airflow(retries=plan.retries, empties_store=plan.empties_store)
-        self.story = Story(has_memory=plan.memory != "none", waits=plan.waits)
+        self.story = Story(
+            has_memory=plan.memory != "none",
+            brings_ids=plan.webhooks and plan.memory == "store",
+            waits=plan.waits,
+            job_timeout=plan.job_timeout,
+            now=self.now,
+        )
         self.jobs: list[str] = []
         self.armed: Misfortune | None = plan.misfortune
         self.way: Way | None = None
         self.has_died = plan.cell.death is Death.NONE
         self._dealt = plan.cell.fault is Fault.NONE
         self.has_asked = False  # anything of the vendor, since somebody looked whether the fault has shown itself
-        self._numbers = 0
+        self.last_number = 0  # of a process
         self._memory_faults_left = plan.memory_fault_times
         self._unreachable_left = plan.unreachable_tries
         self._asked_again = 0
         self._later, self._ways = iter(plan.later), iter(plan.ways)
         self._retries, self._marks = iter(plan.retries_at_clear), iter(plan.marks)
-        self._others, self._triggers = iter(plan.others), iter(plan.triggers)
-        self._unreadable = iter(plan.unreadable)
+        self._others, self._unreadable = iter(plan.others), iter(plan.unreadable)
+        self.deferred_at = 0.0  # on the clock of now()
         self.persons = Persons(self)
+        self.deliveries, self._triggerer = Deliveries(self), Triggerer(self)
 
     # What happened.
+
+    def now(self) -> float:
+        """Return the seconds since the epoch."""
+        return self.boundary.now
+
+    @contextmanager
+    def outside(self) -> Iterator[None]:
+        """Do something that no process of the schedule does."""
+        process, self.boundary.process = self.boundary.process, None
+        try:
+            yield
+        finally:
+            self.boundary.process = process
 
     @property
     def cell(self) -> Cell | None:
@@ -92,8 +113,8 @@ class Schedule:
         self.armed = None
 
     def next_number(self) -> int:
-        self._numbers += 1
-        return self._numbers
+        self.last_number += 1
+        return self.last_number
 
     # From step to step.
 
@@ -105,7 +126,7 @@ class Schedule:
                 break
         else:
             self.story.rest = "restless"
-        self._boundary.process = None
+        self.boundary.process = None
         self.story.submits = self.vendor.ledger()
         return self.story
 
@@ -117,12 +138,17 @@ class Schedule:
             case State.NONE | State.QUEUED:
                 self._work()
             case State.DEFERRED:
-                self._trigger()
+                self.deliveries.come(Moment.SOON)
+                if self.airflow.state is State.DEFERRED:
+                    self._triggerer.run()
             case State.UP_FOR_RETRY:
+                self.deliveries.come(Moment.BETWEEN, Moment.LATE)
                 self._retry_or_clear()
             case State.FAILED:
+                self.deliveries.come(Moment.BETWEEN, Moment.LATE)
                 self.story.rest = self.persons.decide()
             case State.SUCCESS:
+                self.deliveries.come_all()
                 self.story.rest = self._again()
         return bool(self.story.rest)
 
@@ -131,6 +157,22 @@ class Schedule:
             self.persons.forget()
             self.clear()
         self._work()
+
+    def come_back(self, event: dict[str, Any]) -> None:
+        """Bring a task that is deferred back, by its trigger's event or by a webhook; or take it for dead meanwhile."""
+        if self.armed is not None and self.armed.point is Death.RACE:
+            self.hit(Death.RACE)
+            self._tell(Told, what="taken for dead as it came back")
+            self.airflow.race()
+        else:
+            self.airflow.fire(event)
+
+    def next_way(self) -> Way:
+        """Return what follows where a retry and a clear are both possible: the cell's own, then what was drawn."""
+        if self.way is None:
+            return self.plan.cell.way
+        way: Way = _next(self._ways, Way.RETRY)
+        return way
 
     def _choose_way(self) -> Way:
         if self.way is None and self.has_died:
@@ -170,20 +212,23 @@ class Schedule:
     # A worker.
 
     def _work(self) -> None:
+        self.boundary.now += _SCHEDULING
+        if self.airflow.state is State.NONE:
+            self.deliveries.come(Moment.CLEARED)
         ticket = self.airflow.begin()
         if ticket.resume is None:
             self._note_way(ticket)
             self.persons.render_inputs()
         process = Process(self, kind="try" if ticket.resume is None else "resume", ticket=ticket)
-        self._connect(process)
+        self.connect(process)
         self._start(process, ticket)
-        self._boundary.process = process
+        self.boundary.process = process
         try:
             self._live(process, ticket)
         except Killed:
             self.airflow.fail(ticket)
         finally:
-            self._boundary.process = None
+            self.boundary.process = None
         self.airflow.gone(tells_success=process.alive)
 
     def _note_way(self, ticket: Ticket) -> None:
@@ -208,6 +253,7 @@ class Schedule:
             self._tell(Ended, how="deferred")
             process.reach(Death.BEFORE_HANDOVER, moment=2)
             self.airflow.defer(ticket, deferred)
+            self.deferred_at = self.now()
         except Exception as error:
             self._fail(process, ticket, error)
         else:
@@ -244,19 +290,24 @@ class Schedule:
         has_store = self.plan.memory in ("store", "both")
         return context | {"task_state_store": StoreOf(process, self.airflow.store)} if has_store else context
 
-    def _connect(self, process: Process) -> None:
+    def connect(self, process: Process) -> None:
         """Set the connection, as this process finds it."""
         is_cut_off = process.kind == "try" and self._unreachable_left > 0
         if is_cut_off and self._dealt:
             self._unreachable_left -= 1
             is_cut_off = self._unreachable_left > 0
-        has_folder = self.plan.memory in ("object", "both")
-        extra: dict[str, Any] = {"ledger_path": f"file://{self._folder}"} if has_folder else {}
+        extra = self.connection_extra()
         if self.plan.http_timeout < 30 and not self.is_dealt:
             extra["http_timeout"] = self.plan.http_timeout
         host = self._closed if is_cut_off else self.vendor.base_url
         connection = {"conn_type": "lipsync", "host": host, "password": KEY, "extra": extra}
         os.environ["AIRFLOW_CONN_LIPSYNC_DEFAULT"] = json.dumps(connection)
+
+    def connection_extra(self) -> dict[str, Any]:
+        """Return the extras that the connection always has."""
+        has_folder = self.plan.memory in ("object", "both")
+        folder = {"ledger_path": f"file://{self._folder}"} if has_folder else {}
+        return folder | (EXTRAS if self.plan.webhooks else {})
 
     def _start(self, process: Process, ticket: Ticket) -> None:
         self._tell(
@@ -288,69 +339,8 @@ class Schedule:
         """Whether a try that begins cannot read the memory."""
         return not self.is_pending and _next(self._unreadable, False)
 
-    # A triggerer.
-
-    def _trigger(self) -> None:
-        fate = Trigger.FIRES if self._needs_trigger() else _next(self._triggers, Trigger.FIRES)
-        if fate is not Trigger.FIRES:
-            self._tell(Told, what=f"trigger: {fate.value}")
-            trigger = self.airflow.deferred.trigger
-            until = trigger.until if isinstance(trigger, LipsyncTimerTrigger) else trigger.deadline
-            self._boundary.now = max(self._boundary.now, until) + _BACKSTOP
-            self.airflow.lose_trigger(timed_out=fate is Trigger.TIMED_OUT)
-            return
-        event = self._run_trigger()
-        if event is not None and event["status"] == "timeout":
-            self.note_dealt(Fault.NEVER_ENDS)
-        if event is None:
-            self._after_triggerer()
-        elif self.armed is not None and self.armed.point is Death.RACE:
-            self.hit(Death.RACE)
-            self._tell(Told, what="taken for dead as it came back")
-            self.airflow.race()
-        else:
-            self.airflow.fire(event)
-
-    def _needs_trigger(self) -> bool:
-        """Whether it must fire: nothing else goes wrong before the cell has happened, nor instead of what is armed."""
-        return self.is_pending or (
-            self.armed is not None and self.armed.point in (Death.RACE, Death.ON_RESUME, Death.WAITING)
-        )
-
-    def _after_triggerer(self) -> None:
-        """The triggerer died, and the task stays deferred: another one takes it up, or somebody clears it."""
-        way = self.plan.cell.way if self.way is None else _next(self._ways, Way.RETRY)
-        if way is Way.CLEAR:
-            trigger = self.airflow.deferred.trigger
-            self.clear()
-            self._run_in_triggerer(trigger.on_kill)
-        elif self.way is None:
-            self.armed = Misfortune(self.plan.follow_up)
-
-    def _run_trigger(self) -> dict[str, Any] | None:
-        path, arguments = self.airflow.deferred.trigger.serialize()
-        [kind] = [kind for kind in (LipsyncJobTrigger, LipsyncTimerTrigger) if path.endswith(f".{kind.__name__}")]
-        trigger = kind(**json.loads(json.dumps(arguments)))
-
-        async def first_event() -> Any:
-            return [event.payload async for event in trigger.run()]
-
-        events = self._run_in_triggerer(first_event)
-        return None if events is None else json.loads(json.dumps(events[0]))
-
-    def _run_in_triggerer(self, work: Callable[[], Any]) -> Any:
-        process = self._boundary.process = Process(self, kind="trigger")
-        self._tell(Started, kind="trigger")
-        self._connect(process)
-        try:
-            return asyncio.run(work())
-        except Killed:
-            return None
-        finally:
-            self._boundary.process = None
-
     def _tell(self, kind: Any, /, **told: Any) -> None:
-        self.story.add(kind(process=self._numbers, **told))
+        self.story.add(kind(process=self.last_number, **told))
 
 
 def _next(items: Iterator[Item], usual: Any) -> Any:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
 __all__ = [
     "Answered",
+    "Brought",
     "CalledBack",
     "Charged",
     "Cleared",
@@ -31,10 +32,12 @@ __all__ = [
 class Happened:
     """One event.
 
-    :param process: number of the process that it happened in, or that ran last.
+    :param process: number of the process that it happened in, or that ran last; 0 = outside of all.
+    :param at: on the clock of the schedule, in seconds.
     """
 
     process: int
+    at: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,9 +87,13 @@ class Answered(Happened):
 
 @dataclass(frozen=True, kw_only=True)
 class Charged(Happened):
-    """The sandbox's ledger has another paid job."""
+    """The sandbox's ledger has another paid job.
+
+    :param is_told_of: whether its submit named a webhook.
+    """
 
     job: str
+    is_told_of: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +109,17 @@ class Wrote(Happened):
     """The memory took a text."""
 
     text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Brought(Happened):
+    """A webhook came whose purchase had no id in the memory, and its receiver wrote it there.
+
+    :param when: in words.
+    """
+
+    job: str
+    when: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,19 +206,24 @@ class Story:
     """The events of one schedule.
 
     :param has_memory: whether there was a ledger at all.
+    :param brings_ids: whether a webhook can bring an id to it that was lost.
     :param waits: whether a try returns only once its job is completed.
+    :param job_timeout: seconds from a submit until its job is not waited for any more.
     :param rest: how it ended: ``delivered``, ``left to a person``, ``no video``, or ``restless``.
     :param submits: the sandbox's ledger, at the end.
     """
 
     has_memory: bool = True
+    brings_ids: bool = False
     waits: bool = True
+    job_timeout: float = 1800.0
+    now: Callable[[], float] = float  # the schedule's clock, in seconds
     events: list[Happened] = field(default_factory=list)
     rest: str = ""
     submits: list[dict[str, Any]] = field(default_factory=list)
 
     def add(self, event: Happened) -> None:
-        self.events.append(event)
+        self.events.append(replace(event, at=self.now()))
 
     def all(self, kind: type[Kind], *, process: int | None = None) -> Iterator[Kind]:
         """Give the events of a kind, in order."""
@@ -210,17 +233,18 @@ class Story:
 
     def __str__(self) -> str:
         names = {entry["job_id"]: f"job{number}" for number, entry in enumerate(self.submits, start=1)}
-        lines = [_line(event) for event in self.events]
+        began = self.events[0].at if self.events else 0.0
+        lines = [_line(event, began) for event in self.events]
         text = "\n".join([*lines, f"rest: {self.rest}"])
         for job_id, name in names.items():
             text = text.replace(job_id, name)
         return text
 
 
-def _line(event: Happened) -> str:
+def _line(event: Happened, began: float) -> str:
     told = [
         f"{item.name}={value!r}"
         for item in fields(event)
-        if item.name != "process" and (value := getattr(event, item.name)) != item.default
+        if item.name not in ("process", "at") and (value := getattr(event, item.name)) != item.default
     ]
-    return f"  [{event.process}] {type(event).__name__} {' '.join(told)}".rstrip()
+    return f"  {event.at - began:7.1f} [{event.process}] {type(event).__name__} {' '.join(told)}".rstrip()

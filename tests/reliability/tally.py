@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from tests.reliability.plan import Cell, Death, Fault, Way, all_cells, why_impossible
+from tests.reliability.plan import Cell, Death, Fault, Moment, Plan, Way, all_cells, loses_answers, why_impossible
+from tests.reliability.story import Brought, Story
 
-__all__ = ["LEAST", "LEAST_IN_ALL", "TALLY", "Tally"]
+__all__ = ["LEAST", "LEAST_BROUGHT", "LEAST_IN_ALL", "TALLY", "Tally"]
 
 LEAST = 20  # schedules in each cell that can happen
 LEAST_IN_ALL = 2_000
+LEAST_BROUGHT = 15  # ids that were lost and came back, at each moment at which a webhook may come
 
 
 @dataclass
@@ -19,10 +21,14 @@ class Tally:
 
     :param cells: schedules by the cell that happened in them; those with no second try are in none.
     :param drawn: cells that schedules were drawn for.
+    :param brought: ids that were lost and that a webhook brought, by when it came.
+    :param asked: schedules of cells where answers are lost, by whether webhooks were asked for.
     """
 
     cells: Counter[Cell] = field(default_factory=Counter)
     drawn: set[Cell] = field(default_factory=set)
+    brought: Counter[str] = field(default_factory=Counter)
+    asked: Counter[bool] = field(default_factory=Counter)
     schedules: int = 0
     submits: int = 0
     seconds: float = 0.0
@@ -32,11 +38,17 @@ class Tally:
         """Whether every cell was tried, not a part of them alone."""
         return self.drawn == set(all_cells())
 
-    def count(self, cell: Cell | None, *, submits: int, seconds: float) -> None:
-        """Count a schedule that was run and judged."""
+    def count(self, plan: Plan, story: Story, cell: Cell | None, *, seconds: float) -> None:
+        """Count a schedule that was run and judged.
+
+        :param cell: that really happened.
+        """
         self.schedules += 1
-        self.submits += submits
+        self.submits += len(story.submits)
         self.seconds += seconds
+        self.brought.update(event.when for event in story.all(Brought))
+        if loses_answers(plan.cell):
+            self.asked[plan.webhooks] += 1
         if cell is not None:
             self.cells[cell] += 1
 
@@ -51,6 +63,11 @@ class Tally:
     def least(self) -> int:
         """Return the count of the rarest cell that can happen."""
         return min(self.cells[cell] for cell in all_cells() if why_impossible(cell) is None)
+
+    def too_rarely_brought(self) -> dict[str, int]:
+        """Return the moments at which too few ids came back."""
+        moments = [moment.value for moment in Moment if moment is not Moment.NEVER]
+        return {moment: self.brought[moment] for moment in moments if self.brought[moment] < LEAST_BROUGHT}
 
     def table(self) -> list[str]:
         """Return the counts: a row for a fault, a column for a death, ``retry/clear`` in each; - is impossible."""

@@ -37,6 +37,13 @@ def test_what_is_called_impossible_never_happened() -> None:
     assert {_name(cell): TALLY.cells[cell] for cell in all_cells() if why_impossible(cell) and TALLY.cells[cell]} == {}
 
 
+def test_ids_that_were_lost_came_back_often_enough_at_every_moment() -> None:
+    if not TALLY.is_whole:
+        pytest.skip("only a part of the cells was run")
+    assert TALLY.too_rarely_brought() == {}
+    assert 0.35 < TALLY.asked[True] / TALLY.asked.total() < 0.65
+
+
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.what)
 def test_the_law_notices_if(mutant: Mutant, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     mutant.change(monkeypatch)
