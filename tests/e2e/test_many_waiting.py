@@ -72,7 +72,9 @@ def test_sixty_jobs_wait_at_once(airflow: RealAirflow, sandbox: SandboxServer) -
         state: str = airflow.dag_run(DAG_ID, run_id)["state"]
         return state if state in ("success", "failed") else None
 
-    state = airflow.wait_until(over, timeout=PATIENCE, what=lambda: f"{len(sandbox.ledger())} of {JOBS} jobs are bought")
+    state = airflow.wait_until(
+        over, timeout=PATIENCE, what=lambda: f"{len(sandbox.ledger())} of {JOBS} jobs are bought"
+    )
     assert state == "success"
     tasks = airflow.task_instances(DAG_ID, run_id)
     assert [task["state"] for task in tasks] == ["success"] * JOBS
