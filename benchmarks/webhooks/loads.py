@@ -19,6 +19,7 @@ __all__ = ["RESUMABLE", "Seen", "all_at_once", "early", "paced"]
 RESUMABLE = 7.0  # seconds that a deferral must be old before a webhook resumes it
 _MARGIN = 0.5  # seconds beyond it
 _HANDS = 8  # that tell the sandbox to end jobs
+_WAITING_HANDS = 64  # that do so after a while
 _GLANCE = 0.2  # seconds between two looks for tasks that were deferred
 
 
@@ -75,8 +76,8 @@ def all_at_once(stage: Stage, dag_id: str, jobs: int) -> Seen:
 def early(stage: Stage, dag_id: str, jobs: int) -> Seen:
     """Each job ends in the first seconds after its task was deferred, when that may not be resumed yet."""
     load, chance, before = stage.start(dag_id, jobs), random.Random(7), dict[TaskKey, Told]()
-    with ThreadPoolExecutor(_HANDS) as pool:
-        while len(before) < jobs:
+    with ThreadPoolExecutor(_WAITING_HANDS) as pool:
+        while len(before) + stage.states(load)["failed"] < jobs:
             fresh = {key: at for key, at in stage.deferred(load).items() if key not in before}
             told = stage.told(load) if fresh else {}
             for key, since in fresh.items():
@@ -94,14 +95,14 @@ def _finish_at(stage: Stage, told: Told, since: datetime, age: float) -> None:
 def _see(stage: Stage, name: str, load: Load, before: Mapping[TaskKey, Told]) -> Seen:
     states = stage.wait_until_over(load)
     after, scheduled, ended = stage.told(load), stage.scheduled(load), stage.ended(load)
-    left = {key: told.delivered[0][0] for key, told in after.items()}
+    left = {key: told.delivered[0][0] for key, told in after.items() if told.delivered}
     return Seen(
         name=name,
         jobs=load.jobs,
-        lags=sorted((scheduled[key] - left[key]).total_seconds() for key in after),
+        lags=sorted((scheduled[key] - left[key]).total_seconds() for key in left),
         told=sum(status == 200 for told in after.values() for _, status in told.delivered),
         triggerer_looks=sum(told.polls - 1 for told in before.values()),
-        receiver_looks=sum(told.polls - before[key].polls for key, told in after.items()),
+        receiver_looks=sum(after[key].polls - told.polls for key, told in before.items()),
         over=(max(ended.values()) - min(left.values())).total_seconds(),
         states=states,
     )
