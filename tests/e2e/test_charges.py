@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_lipsync.sandbox.server import SandboxServer
-from tests.runner import RealAirflow
+from tests.runner import ApiError, RealAirflow
+from tests.runner.api import JSON
 from tests.runner.plugin import StartAirflow
 
 DAGS = Path(__file__).parent / "dags_charges"
@@ -118,7 +119,16 @@ def backfill(airflow: RealAirflow, behaviour: str) -> None:
         "dag_run_conf": {},
         "max_active_runs": 2,
     }
-    made = airflow.request("POST", "/backfills", json=body)
+
+    def make() -> JSON | None:
+        try:
+            return airflow.request("POST", "/backfills", json=body)
+        except ApiError as error:
+            if error.status_code != 503:  # SQLite was locked for a moment, and nothing was made
+                raise
+            return None
+
+    made = airflow.wait_until(make, timeout=60, what=lambda: "the database stays locked")
     for day in ("01", "02"):
         airflow.wait_for_run("charges", f"backfill__2026-01-{day}T00:00:00+00:00")
     airflow.request("PUT", f"/backfills/{made['id']}/cancel")
