@@ -1,7 +1,7 @@
 """Webhooks in a real Airflow: what a delivery does to the task whose job it tells of, and what nothing does to it.
 
 The scenarios (`hooks/scenarios.py`) are played all at once, before the first test; each has a test that says how it
-ended.
+ended. On PostgreSQL in every run, on SQLite in the full one.
 """
 
 from __future__ import annotations
@@ -14,10 +14,14 @@ import pytest
 from tests.e2e.hooks.scenarios import SCENARIOS, lags
 from tests.e2e.hooks.stage import KEY, HookStage
 from tests.e2e.kill.matrix import Played, play_all
+from tests.runner.plugin import POSTGRESQL
 from tests.runner.secrets import find_secret
 from tests.support.hooks import Told, ends
 
-pytestmark = pytest.mark.airflow
+pytestmark = [
+    pytest.mark.airflow,
+    pytest.mark.parametrize("hooked", [POSTGRESQL, pytest.param("sqlite", marks=pytest.mark.full)], indirect=True),
+]
 
 
 @pytest.fixture(scope="session")
