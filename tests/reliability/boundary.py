@@ -29,7 +29,6 @@ from airflow_provider_lipsync.jobs.purchase import Purchase
 from airflow_provider_lipsync.operators import base, buying, told
 from airflow_provider_lipsync.operators import job as operator
 from airflow_provider_lipsync.triggers import delivery
-from airflow_provider_lipsync.triggers import lipsync as waiting
 from tests.reliability.plan import Moment
 from tests.reliability.process import Process
 from tests.support.tasks import FakeStateStore, FakeTaskInstance
@@ -131,7 +130,7 @@ class Boundary:
             self._sleep(seconds)
 
         replaced = _Replaced(time, time=self._time, sleep=self._sleep)
-        for module in (base, buying, operator, told, clock, delivery, waiting):
+        for module in (base, buying, operator, told, clock, delivery):
             patch.setattr(module, "time", replaced)
         patch.setattr(clock, "asyncio", _Replaced(asyncio, sleep=asleep))
         patch.setattr(Clock, "now", lambda _: self.now)

@@ -81,5 +81,5 @@ class Receiver:
             return "kept"
         if self._schedule.now() < self._schedule.deferred_at + resume_seconds():
             return "kept, and its trigger reads it"
-        self._schedule.come_back(json.loads(json.dumps(event_of(job))))
+        self._schedule.come_back(json.loads(json.dumps({**event_of(job), "nonce": nonce})))
         return "resumed"

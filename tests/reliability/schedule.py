@@ -169,10 +169,7 @@ class Schedule:
 
     def next_way(self) -> Way:
         """Return what follows where a retry and a clear are both possible: the cell's own, then what was drawn."""
-        if self.way is None:
-            return self.plan.cell.way
-        way: Way = _next(self._ways, Way.RETRY)
-        return way
+        return self.plan.cell.way if self.way is None else next(self._ways, Way.RETRY)
 
     def _choose_way(self) -> Way:
         if self.way is None and self.has_died:
