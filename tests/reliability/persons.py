@@ -80,7 +80,7 @@ class Persons:
     def decide(self) -> str:
         """Do what can be done about a task that failed for good; return how it rests, if nothing can."""
         error, self._error = self._error, ""
-        if self._without_video >= _MOST_WITHOUT_VIDEO:
+        if error == "LipsyncJobFailed" and self._without_video >= _MOST_WITHOUT_VIDEO:
             return "no video"
         self.forget()
         if error == "LipsyncSubmitUncertain":

@@ -23,7 +23,7 @@ from tests.reliability.vendor import KEY, Vendor
 
 __all__ = ["Schedule"]
 
-_MOST_STEPS = 40
+_MOST_STEPS = 80  # a job may need some thirty, where a webhook keeps the looks few
 _SCHEDULING = 1.0  # seconds until a worker begins
 _ASKED_AGAIN = 3  # videos that somebody wants after the first one, while the cell has not happened
 
