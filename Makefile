@@ -1,11 +1,11 @@
 # A fresh machine needs python3 with pip and venv, and make: every target sets up what it needs.
 PYTHON ?= python3
 PIP_INSTALL = -m pip install --quiet --disable-pip-version-check
-# The fast tests run in this many processes; the schedules and those with a real Airflow, one at a time.
-WORKERS ?= 2
-FAST = -n $(WORKERS) --dist loadfile -m "not airflow and not full" --ignore=tests/reliability --durations=20
-# What knows nothing of Airflow is not run again on an older one.
-SAME_ON_ALL = --ignore=tests/api --ignore=tests/sandbox --ignore=tests/docs --ignore=tests/benchmarks \
+# The fast tests run in this many processes; those with a real Airflow, one at a time.
+WORKERS ?= 3
+FAST = -n $(WORKERS) --dist loadfile -m "not airflow and not full" --durations=20
+# What knows nothing of Airflow is not run again on an older one; nor are the schedules: what they drive is the same.
+SAME_ON_ALL = --ignore=tests/reliability --ignore=tests/media --ignore=tests/api --ignore=tests/sandbox --ignore=tests/docs --ignore=tests/benchmarks \
 	$(foreach page,jobs look player run trouble,--ignore=tests/plugin/test_pages_$(page).py)
 READY := .venv/.ready
 
@@ -45,8 +45,7 @@ demo: $(READY)
 	.venv/bin/python -m demo $(if $(KEEP),--keep,) $(if $(WEBHOOK),--webhook,)
 
 test: $(READY)
-	.venv/bin/python -m pytest $(FAST) $(PYTEST_ARGS)
-	.venv/bin/python -m pytest -m "not full" --durations=5 $(PYTEST_ARGS) tests/reliability
+	.venv/bin/python -m pytest $(FAST) $(PYTEST_ARGS) tests tests/reliability
 	.venv/bin/python -m pytest -m "airflow and not full" --durations=20 $(PYTEST_ARGS)
 
 test-all: $(READY)
@@ -55,7 +54,6 @@ test-all: $(READY)
 
 test-compat: test-compat-3.1 test-compat-3.2
 
-# Without the schedules, too: what they drive is the same on every Airflow.
 test-compat-%: .venv-%/.ready
 	.venv-$*/bin/python -m pytest $(FAST) $(SAME_ON_ALL) $(PYTEST_ARGS)
 

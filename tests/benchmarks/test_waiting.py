@@ -33,6 +33,7 @@ def figures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 @pytest.mark.airflow
+@pytest.mark.full
 def test_every_kind_is_measured_until_its_last_job_ended(figures: dict[str, Any]) -> None:
     assert list(figures) == ["sleeping", "aiohttp", "ours"]
     for found in figures.values():
@@ -42,6 +43,7 @@ def test_every_kind_is_measured_until_its_last_job_ended(figures: dict[str, Any]
 
 
 @pytest.mark.airflow
+@pytest.mark.full
 def test_who_polls_is_counted_by_the_vendor_and_who_sleeps_is_not_seen_there(figures: dict[str, Any]) -> None:
     assert figures["sleeping"]["polls"] == figures["sleeping"]["connections"] == 0
     for kind in ("aiohttp", "ours"):

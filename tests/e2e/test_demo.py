@@ -59,10 +59,11 @@ def test_with_the_receiver_on_the_vendors_webhook_wakes_the_task(tmp_path):
         assert said in output
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("when", "number"),
     [
-        pytest.param("starting Airflow", signal.SIGTERM, id="SIGTERM while Airflow starts", marks=pytest.mark.full),
+        pytest.param("starting Airflow", signal.SIGTERM, id="SIGTERM while Airflow starts"),
         pytest.param("renders", signal.SIGINT, id="ctrl-C while the job renders"),
     ],
 )

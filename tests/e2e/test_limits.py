@@ -19,7 +19,7 @@ JOBS, SLOTS = 4, 2
 SECONDS = 15  # that a job takes: longer than a deferral lasts at the least, so that jobs would overlap
 ASKED = 61  # seconds to wait, from which on no worker is held
 
-pytestmark = pytest.mark.airflow
+pytestmark = [pytest.mark.airflow, pytest.mark.full]
 
 
 @pytest.fixture(scope="module")

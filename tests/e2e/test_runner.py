@@ -51,9 +51,8 @@ with metadata_database("postgresql", Path("/")) as url:
 
 # On PostgreSQL the kill matrix does the same in every run.
 @pytest.mark.airflow
-@pytest.mark.parametrize(
-    "database", ["sqlite", pytest.param("postgresql", marks=[*POSTGRESQL.marks, pytest.mark.full])]
-)
+@pytest.mark.full
+@pytest.mark.parametrize("database", ["sqlite", POSTGRESQL])
 def test_a_run_outlives_triggerer_and_scheduler_and_nothing_outlives_the_runner(database, tmp_path):
     login = database == "postgresql"
     with RealAirflow(home=tmp_path, dags=DAGS, database=database, login=login) as airflow:

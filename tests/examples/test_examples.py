@@ -130,6 +130,7 @@ def test_weekly_video(run):
     assert _without_time(event["output_uri"]) == f"s3://{BUCKET}/{place}"
 
 
+@pytest.mark.full
 def test_in_dubbing_one_failed_language_leaves_the_others_published(run):
     texts = {"en": "One of us will fail.", "no-such-language": "It is me.", "fr": "Ce n'est pas moi."}
     ran = run("dubbing", texts=texts)
@@ -152,6 +153,7 @@ def test_in_dialogue_both_speak_one_after_the_other_and_the_picture_comes_from_a
     assert [url.startswith(f"{STAGING}/dialogue/") for url in sorted(ran.sent[0])] == [False, False, True]
 
 
+@pytest.mark.full
 def test_greetings_are_bought_once_for_each_name_whatever_run_asks(run):
     def names(published: Collection[str]) -> list[str]:
         return sorted(re.fullmatch(r"greetings/(\w+)-\w{8}\.mp4", key)[1] for key in published)
@@ -174,6 +176,7 @@ def test_submit_and_wait(run):
     assert len(ran.charges) == 1
 
 
+@pytest.mark.full
 def test_submit_and_wait_for_many(run):
     ran = run("submit_and_wait_many", texts=["One.", "Two.", "Three."])
     assert ran.state == "success"
@@ -189,6 +192,7 @@ def test_the_canary_spends_nothing_unless_it_is_told_to(run):
     assert [key.rpartition("/")[2] for key in ran.published] == ["sandbox.mp4"]
 
 
+@pytest.mark.full
 def test_the_canary_buys_one_job_of_five_seconds_if_it_is_told_to(run):
     ran = run("canary", spend_credits=True)
     assert ran.state == "success"

@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from shutil import rmtree
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import httpx
 import pytest
@@ -64,19 +65,24 @@ def _make_quick(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("httpx._transports.default.create_ssl_context", lambda **_: one)
 
 
+_TOLD = pytest.StashKey[list[str]]()  # what another process of pytest-xdist counted
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """In a process of pytest-xdist: hand the counts to the one that reports."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["schedules"] = TALLY.report()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """In the process that reports: take what one of pytest-xdist counted."""
+    node.config.stash.setdefault(_TOLD, []).extend(getattr(node, "workeroutput", {}).get("schedules", []))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Report the counts per cell."""
-    if not TALLY.schedules:
-        return
-    terminalreporter.section("schedules: fault × death × retry/clear")
-    for line in TALLY.table():
+    if lines := TALLY.report() or terminalreporter.config.stash.get(_TOLD, []):
+        terminalreporter.section("schedules: fault × death × retry/clear")
+    for line in lines:
         terminalreporter.write_line(line)
-    terminalreporter.write_line(
-        f"{TALLY.schedules} schedules, {TALLY.submits} paid jobs, {TALLY.seconds:.0f} s; "
-        f"at least {TALLY.least()} in each cell that can happen"
-    )
-    for when, number in TALLY.brought.most_common():
-        terminalreporter.write_line(f"{number} lost ids came back by a webhook, {when}")
-    terminalreporter.write_line(
-        f"webhooks were asked for in {TALLY.asked[True]} of {TALLY.asked.total()} schedules where answers are lost"
-    )

@@ -60,7 +60,7 @@ class Tally:
             if why_impossible(cell) is None and self.cells[cell] < LEAST
         }
 
-    def least(self) -> int:
+    def _least(self) -> int:
         """Return the count of the rarest cell that can happen."""
         return min(self.cells[cell] for cell in all_cells() if why_impossible(cell) is None)
 
@@ -69,7 +69,19 @@ class Tally:
         moments = [moment.value for moment in Moment if moment is not Moment.NEVER]
         return {moment: self.brought[moment] for moment in moments if self.brought[moment] < LEAST_BROUGHT}
 
-    def table(self) -> list[str]:
+    def report(self) -> list[str]:
+        """Return all the counts, in lines; none if nothing was run."""
+        if not self.schedules:
+            return []
+        return [
+            *self._table(),
+            f"{self.schedules} schedules, {self.submits} paid jobs, {self.seconds:.0f} s; "
+            f"at least {self._least()} in each cell that can happen",
+            *(f"{number} lost ids came back by a webhook, {when}" for when, number in self.brought.most_common()),
+            f"webhooks were asked for in {self.asked[True]} of {self.asked.total()} schedules where answers are lost",
+        ]
+
+    def _table(self) -> list[str]:
         """Return the counts: a row for a fault, a column for a death, ``retry/clear`` in each; - is impossible."""
         deaths = list(Death)
         lines = [f"{letter}  {death.value}" for letter, death in zip("0ABCDEFGHIJK", deaths, strict=True)]

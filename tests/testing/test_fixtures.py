@@ -201,6 +201,7 @@ def test_files_of_the_users_own_are_staged_and_a_run_that_failed_says_why(tmp_pa
 
 
 @pytest.mark.airflow
+@pytest.mark.full
 def test_the_recipe_for_private_media_works_as_it_stands(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "testing.md").read_text()
     conftest, test = re.findall(r"^```python\n(.*?)^```$", page.split("## Your media")[1], re.MULTILINE | re.DOTALL)
