@@ -152,7 +152,8 @@ def wait_for_a_look_of_the_trigger(airflow: RealAirflow, sandbox: SandboxServer,
     airflow.wait_until(seen, timeout=60, what=lambda: "no look of the trigger")
 
 
-@pytest.mark.parametrize("state", ["failed", pytest.param("success", marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("state", ["failed", "success"])
 def test_a_task_that_is_marked_while_deferred_keeps_its_job(
     airflow: RealAirflow, slow: SandboxServer, state: str
 ) -> None:

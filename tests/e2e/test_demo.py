@@ -47,6 +47,7 @@ def test_it_publishes_a_video_with_sound(tmp_path):
         assert said in output
 
 
+@pytest.mark.full
 def test_with_the_receiver_on_the_vendors_webhook_wakes_the_task(tmp_path):
     with demo(tmp_path, "--webhook") as process:
         output, errors = process.communicate(timeout=180)

@@ -188,6 +188,7 @@ def test_a_users_dag_test_takes_three_lines_and_touches_no_airflow_of_theirs(pro
 
 
 @pytest.mark.airflow
+@pytest.mark.full
 def test_files_of_the_users_own_are_staged_and_a_run_that_failed_says_why(tmp_path: Path) -> None:
     (tmp_path / "ledger").mkdir()
     (tmp_path / "local.py").write_text(dedent(LOCAL_DAG))
