@@ -101,7 +101,7 @@ class JobWatch:
         self._interval = max(waiting.poll_interval, SHORTEST_INTERVAL)
         self._began = now
         self._durations = None if waiting.submitted_at is None else durations
-        self._seen, self._fault = "never looked at", ""
+        self._seen, self._fault = "", ""  # in words that many share: a sentence for each would be theirs to keep
         self._told: tuple[str, ...] = ()
         self._looked_at: float | None = None
         self.next_at = min(self._first_look(now, chance), max(now, waiting.deadline))
@@ -145,7 +145,11 @@ class JobWatch:
 
     def gives_up(self) -> JobEvent:
         """Return the event of a deadline that has passed."""
-        return timeout_event(self.waiting.job_id, self._seen)
+        if self._fault:
+            seen = f"it could not be seen: {self._fault}"
+        else:
+            seen = f"last seen as {self._seen!r}" if self._seen else "never looked at"
+        return timeout_event(self.waiting.job_id, seen)
 
     def _first_look(self, now: float, chance: float) -> float:
         """Return when to look first: one that comes late in its job's life looks at once."""
@@ -179,7 +183,7 @@ class JobWatch:
 
     def _note_job(self, job: Job | None, now: float, log: Logs) -> None:
         status = JobStatus.PROCESSING.value if job is None else job.raw_status
-        self._looked_at, self._seen = now, f"last seen as {status!r}"
+        self._looked_at, self._seen = now, status
         if self._fault:
             log.info("Job %s can be seen again: %s.", self.waiting.job_id, status)
             self._fault = ""
@@ -193,7 +197,6 @@ class JobWatch:
         if error.message == self._fault:
             return
         self._fault = error.message
-        self._seen = f"it could not be seen: {error.message}"
         log.warning(
             "Job %s could not be seen: %s. This says nothing about the job; looking on.",
             self.waiting.job_id,

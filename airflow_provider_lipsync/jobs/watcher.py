@@ -23,7 +23,7 @@ from airflow_provider_lipsync.jobs.line import Line
 from airflow_provider_lipsync.jobs.meter import Meter
 from airflow_provider_lipsync.jobs.pace import Durations
 from airflow_provider_lipsync.jobs.waiters import HasLog, LookedAt, Waiter
-from airflow_provider_lipsync.jobs.waiting import JobEvent, JobWatch, Waiting, error_event, timeout_event
+from airflow_provider_lipsync.jobs.waiting import JobWatch, Waiting, error_event, timeout_event
 from airflow_provider_lipsync.metrics import count
 
 __all__ = ["Watcher"]
@@ -67,20 +67,25 @@ class Watcher:
         self._lanes: set[asyncio.Task[None]] = set()
         self._idle: list[asyncio.Future[None]] = []
 
-    async def wait_for(self, waiting: Waiting, *, owner: HasLog) -> JobEvent:
-        """Wait for a job; cancelling this harms nobody else who waits.
+    def enter(self, waiting: Waiting, *, owner: HasLog) -> Waiter:
+        """Take in one that waits for a job: await its ``answer``, then :meth:`leave`, in any case.
+
+        The answer comes at the latest when the deadline has passed and a look that was on its way is back. Cancelling
+        it harms nobody else who waits.
 
         :param owner: in whose log is told what concerns this job.
-        :return: the event, at the latest when the deadline has passed and a look that was on its way is back.
         """
         newcomer = Waiter(waiting, owner)
         self._newcomers.append(newcomer)
         if self._admitting is None or self._admitting.done():
             self._admitting = self._spawn(self._admit())
-        try:
-            return await newcomer.answer
-        finally:
-            self._leave(newcomer)
+        return newcomer
+
+    def leave(self, waiter: Waiter) -> None:
+        """Forget one that does not wait any more."""
+        job = self._jobs.get(waiter.waiting.job_id)
+        if job is not None and waiter in job.waiters:
+            self._forget(job, waiter)
 
     async def aclose(self) -> None:
         """End everything, whoever still waits: they are cancelled."""
@@ -121,7 +126,7 @@ class Watcher:
                 for _ in range(min(_AT_ONCE, len(self._newcomers))):
                     newcomer = self._newcomers.popleft()
                     try:
-                        self._enter(newcomer, settings)
+                        self._take_in(newcomer, settings)
                     except Exception as error:  # noqa: BLE001 - what is wrong with one is no end of the others
                         newcomer.breaks(error)
                 await asyncio.sleep(0)
@@ -133,7 +138,7 @@ class Watcher:
                 newcomer.gets(timeout_event(newcomer.waiting.job_id, f"never looked at: {error.message}"))
         self._newcomers = deque(newcomer for newcomer in self._newcomers if not newcomer.answer.done())
 
-    def _enter(self, newcomer: Waiter, settings: ConnectionSettings) -> None:
+    def _take_in(self, newcomer: Waiter, settings: ConnectionSettings) -> None:
         if newcomer.answer.done():
             return
         waiting, now = newcomer.waiting, self._now()
@@ -147,11 +152,6 @@ class Watcher:
         if not job.in_flight and (len(job.waiters) == 1 or watch.next_at < job.due):
             self._put(job, watch.next_at)
             self._look_up_again_at(watch.next_at, now)
-
-    def _leave(self, waiter: Waiter) -> None:
-        job = self._jobs.get(waiter.waiting.job_id)
-        if job is not None and waiter in job.waiters:
-            self._forget(job, waiter)
 
     def _forget(self, job: LookedAt, waiter: Waiter) -> None:
         job.waiters.remove(waiter)

@@ -78,8 +78,12 @@ class LipsyncJobTrigger(BaseTrigger):
         told = await self._told() if self._may_be_told else None
         if told is not None:
             return ended_event(told)
-        async with watching(self.lipsync_conn_id) as watcher:
-            event = await watcher.wait_for(self._waiting(), owner=self)
+        shared = watching(self.lipsync_conn_id)
+        waiter = shared.enter(self._waiting(), owner=self)
+        try:
+            event = await waiter.answer
+        finally:
+            await shared.leave(waiter)
         if event["job"] is not None:
             job = read_job(event["job_id"], event["job"])
             note_end(job, submitted_at=self.submitted_at, now=Clock().now(), conn_id=self.lipsync_conn_id)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_lipsync.jobs.waiting import Waiting
-from tests.jobs.world import START, World, done, down
+from tests.jobs.world import START, World, done, down, wait_for
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ def test_a_trigger_that_was_made_wrongly_fails_alone(odd: dict[str, Any]) -> Non
         good = [world.waits("a"), world.waits("b")]
         await world.clock.passes(1)
         wanted = {"job_id": "a", "deadline": START + 600, "poll_interval": 5.0, **odd}
-        wrong = asyncio.create_task(world.watcher.wait_for(Waiting(**wanted), owner=Broken()))
+        wrong = asyncio.create_task(wait_for(world.watcher, Waiting(**wanted), Broken()))
         good.append(world.waits("c"))
         await world.clock.passes(11)
         assert isinstance(wrong.exception(), TypeError)
@@ -46,7 +46,7 @@ class Broken:
 def test_a_log_that_cannot_be_written_ends_only_the_one_whose_it_is() -> None:
     async def story(world: World) -> None:
         wanted = Waiting(job_id="a", deadline=START + 600, poll_interval=5.0)
-        wrong = asyncio.create_task(world.watcher.wait_for(wanted, owner=Broken()))
+        wrong = asyncio.create_task(wait_for(world.watcher, wanted, Broken()))
         good = [world.waits("a"), world.waits("b")]
         await world.clock.passes(1)
         world.line.fault = down()

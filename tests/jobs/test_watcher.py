@@ -18,7 +18,7 @@ from airflow_provider_lipsync.exceptions import LipsyncMisconfigured, LipsyncPol
 from airflow_provider_lipsync.hooks.settings import ConnectionSettings
 from airflow_provider_lipsync.jobs.pace import Durations
 from airflow_provider_lipsync.jobs.waiting import Waiting
-from tests.jobs.world import START, World, done, down, settle
+from tests.jobs.world import START, World, done, down, settle, wait_for
 
 
 def test_two_who_wait_for_one_job_share_its_looks() -> None:
@@ -335,7 +335,7 @@ def test_what_concerns_a_job_lands_in_its_own_log() -> None:
         async def waits(job_id: str) -> None:
             WHOSE.set(job_id)
             waiting = Waiting(job_id=job_id, deadline=START + 600, poll_interval=5.0)
-            await world.watcher.wait_for(waiting, owner=Owned(lines))
+            await wait_for(world.watcher, waiting, Owned(lines))
 
         tasks = [asyncio.create_task(waits(job_id)) for job_id in "abc"]
         await world.clock.passes(1)

@@ -12,9 +12,12 @@ from airflow_provider_lipsync import LipsyncJobTrigger
 from airflow_provider_lipsync.hooks.lipsync import LipsyncHook
 from airflow_provider_lipsync.jobs import line, watcher, watchers
 from airflow_provider_lipsync.jobs.clock import Clock
+from airflow_provider_lipsync.jobs.waiters import Waiter
+from airflow_provider_lipsync.jobs.waiting import Waiting
 from tests.jobs.vendor import LiveVendor
 from tests.support.vendor import KEY, connection
 
+WAITING = Waiting(job_id="a", deadline=time.time() + 60, poll_interval=0.02)
 OTHER_KEY = "sk_test_another_fedcba98"
 
 
@@ -34,6 +37,15 @@ async def event_of(trigger: LipsyncJobTrigger) -> Any:
 
 def waits(job_id: str, **changes: Any) -> asyncio.Task[Any]:
     return asyncio.create_task(event_of(new_trigger(job_id, **changes)))
+
+
+def close(loop: asyncio.AbstractEventLoop) -> None:
+    """Close a loop around those who wait in it."""
+    tasks = asyncio.all_tasks(loop)
+    for task in tasks:
+        task.cancel()
+    loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+    loop.close()
 
 
 async def until(reached: Any) -> None:
@@ -143,10 +155,10 @@ def test_a_loop_that_was_closed_around_its_triggers_is_forgotten(connect: Any) -
     loop = asyncio.new_event_loop()
 
     async def enter() -> None:
-        await watchers.watching("lipsync_default").__aenter__()
+        watchers.watching("lipsync_default").enter(WAITING, owner=new_trigger("a"))
 
     loop.run_until_complete(enter())
-    loop.close()
+    close(loop)
     assert len(watchers._open) == 1
 
     async def story() -> None:
@@ -166,13 +178,12 @@ def test_a_loop_that_was_closed_around_its_triggers_is_forgotten(connect: Any) -
 def test_a_trigger_that_is_collected_after_its_loop_was_closed_leaves_in_peace(connect: Any, forgotten: bool) -> None:
     loop = asyncio.new_event_loop()
 
-    async def enter() -> watchers.Watching:
+    async def enter() -> tuple[watchers.Watching, Waiter]:
         watching = watchers.watching("lipsync_default")
-        await watching.__aenter__()
-        return watching
+        return watching, watching.enter(WAITING, owner=new_trigger("a"))
 
-    entered = loop.run_until_complete(enter())
-    loop.close()
+    entered, waiter = loop.run_until_complete(enter())
+    close(loop)
 
     async def story() -> None:
         async with LiveVendor() as vendor:
@@ -181,7 +192,7 @@ def test_a_trigger_that_is_collected_after_its_loop_was_closed_leaves_in_peace(c
                 watchers._forget_closed_loops()
             task = waits("a")
             await until(lambda: vendor.looks["a"])
-            await entered.__aexit__(GeneratorExit, GeneratorExit(), None)
+            await entered.leave(waiter)
             assert [key[0] for key in watchers._open] == [asyncio.get_running_loop()]
             vendor.ended = {"a"}
             [event] = await task

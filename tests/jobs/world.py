@@ -19,9 +19,18 @@ from airflow_provider_lipsync.jobs.pace import Durations
 from airflow_provider_lipsync.jobs.waiting import JobEvent, Waiting
 from airflow_provider_lipsync.jobs.watcher import Watcher
 
-__all__ = ["HandClock", "Owner", "VendorLine", "World", "done", "settle"]
+__all__ = ["HandClock", "Owner", "VendorLine", "World", "done", "settle", "wait_for"]
 
 START = 1_800_000_000.0
+
+
+async def wait_for(watcher: Watcher, waiting: Waiting, owner: Any) -> JobEvent:
+    """Wait for a job as a trigger does."""
+    waiter = watcher.enter(waiting, owner=owner)
+    try:
+        return await waiter.answer
+    finally:
+        watcher.leave(waiter)
 
 
 async def settle() -> None:
@@ -164,7 +173,7 @@ class World:
 
     def waits_for(self, wanted: Waiting) -> asyncio.Task[JobEvent]:
         """Start to wait for what is wanted."""
-        return asyncio.get_running_loop().create_task(self.watcher.wait_for(wanted, owner=Owner(wanted.job_id)))
+        return asyncio.get_running_loop().create_task(wait_for(self.watcher, wanted, Owner(wanted.job_id)))
 
     def run(self, story: Callable[[World], Coroutine[Any, Any, None]]) -> None:
         """Run a story in a loop of its own, and look that nothing is left of it."""
