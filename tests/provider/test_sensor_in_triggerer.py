@@ -10,7 +10,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 from typing import Any
 
 import pendulum
@@ -27,7 +26,7 @@ from airflow_provider_lipsync.triggers.ending import LipsyncJobEndingTrigger
 from tests.provider.conftest import Tell
 from tests.support.scripted import Step, answer
 from tests.support.supervisor import Supervisor
-from tests.support.tasks import new_context, run_task
+from tests.support.tasks import new_context, of_task, run_task
 from tests.support.vendor import JOB_ID, KEY, completed, failed, posts, processing
 
 CAN = hasattr(BaseXCom, "aset")
@@ -285,9 +284,7 @@ def end(
 
     async def drain() -> tuple[list[TriggerEvent], LipsyncJobEndingTrigger]:
         trigger = LipsyncJobEndingTrigger(**json.loads(json.dumps(arguments)))
-        trigger._task_instance = SimpleNamespace(  # type: ignore[assignment]
-            dag_id="show", run_id="run", task_id="wait", map_index=map_index, try_number=try_number
-        )
+        of_task(trigger, "wait", map_index=map_index, try_number=try_number)
         if ends_in is not None:
             trigger.timeout_after = datetime.now(UTC) + timedelta(seconds=ends_in)  # type: ignore[attr-defined]
         return [event async for event in trigger.run()], trigger

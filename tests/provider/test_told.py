@@ -10,7 +10,6 @@ import json
 import time
 from collections import Counter
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -32,7 +31,7 @@ from airflow_provider_lipsync.triggers.delivery import LipsyncDeliveryTrigger
 from tests.provider.conftest import Tell
 from tests.support.scripted import ScriptedServer, Step, answer, drop
 from tests.support.supervisor import Supervisor
-from tests.support.tasks import FakeStateStore, Tries, run_task, run_trigger
+from tests.support.tasks import FakeStateStore, Tries, of_task, run_task, run_trigger
 from tests.support.vendor import JOB_ID, KEY, accepted, completed, connection, failed, posts, processing
 
 SECRET = "9e107d9d372bb6826bd81d3542a419d6" * 2
@@ -197,9 +196,7 @@ def fire(**changes: Any) -> tuple[dict[str, Any], LipsyncJobTrigger]:
 
     async def drain() -> tuple[list[Any], LipsyncJobTrigger]:
         trigger = LipsyncJobTrigger(**json.loads(json.dumps(arguments)))
-        trigger._task_instance = SimpleNamespace(  # type: ignore[assignment]
-            dag_id="show", run_id="run", task_id="render", map_index=-1
-        )
+        of_task(trigger, "render")
         return [event.payload async for event in trigger.run()], trigger
 
     [event], trigger = asyncio.run(drain())
@@ -363,9 +360,7 @@ def test_the_trigger_of_the_wait_fires_once_a_delivery_stands(told: Tell, superv
     nonce = record_of(tries)["nonce"]
     hand_on(supervisor, nonce=nonce)
     trigger = LipsyncDeliveryTrigger(**deferred.trigger.serialize()[1])
-    trigger._task_instance = SimpleNamespace(  # type: ignore[assignment]
-        dag_id="show", run_id="run", task_id="render", map_index=-1
-    )
+    of_task(trigger, "render")
 
     async def drain() -> list[Any]:
         return [event.payload async for event in trigger.run()]

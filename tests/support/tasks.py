@@ -11,7 +11,16 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import TaskDeferred
 
-__all__ = ["FakeStateStore", "FakeTaskInstance", "Tries", "new_context", "run_task", "run_trigger", "succeed"]
+__all__ = [
+    "FakeStateStore",
+    "FakeTaskInstance",
+    "Tries",
+    "new_context",
+    "of_task",
+    "run_task",
+    "run_trigger",
+    "succeed",
+]
 
 
 class FakeTaskInstance:
@@ -91,6 +100,13 @@ def succeed(task: Any, context: Any, *, recorded: str = "success") -> None:
     context["ti"].task, context["ti"].recorded = task, recorded
     for callback in task.on_success_callback:
         callback(context)
+
+
+def of_task(trigger: Any, task_id: str, **more: Any) -> None:
+    """Give a trigger its task instance, as a triggerer does; Airflow's own way would want a whole one."""
+    name = "_task_instance" if hasattr(trigger, "_task_instance") else "task_instance"  # 3.1
+    where = {"dag_id": "show", "run_id": "run", "task_id": task_id, "map_index": -1}
+    setattr(trigger, name, SimpleNamespace(**(where | more)))
 
 
 def run_trigger(trigger: Any) -> dict[str, Any]:
