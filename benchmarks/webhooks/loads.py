@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -42,7 +41,7 @@ class Seen:
     triggerer_looks: int
     receiver_looks: int
     over: float
-    states: Mapping[str, int] = field(default_factory=Counter)
+    states: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def lost(self) -> int:
@@ -104,5 +103,5 @@ def _see(stage: Stage, name: str, load: Load, before: Mapping[TaskKey, Told]) ->
         triggerer_looks=sum(told.polls - 1 for told in before.values()),
         receiver_looks=sum(after[key].polls - told.polls for key, told in before.items()),
         over=(max(ended.values()) - min(left.values())).total_seconds(),
-        states=states,
+        states=dict(states),  # a Counter is none that asdict() could copy
     )
