@@ -44,6 +44,7 @@ help:
 demo: $(READY)
 	.venv/bin/python -m demo $(if $(KEEP),--keep,) $(if $(WEBHOOK),--webhook,)
 
+# tests/reliability by name, too: the process that reports its counts is not one of those that collect it.
 test: $(READY)
 	.venv/bin/python -m pytest $(FAST) $(PYTEST_ARGS) tests tests/reliability
 	.venv/bin/python -m pytest -m "airflow and not full" --durations=20 $(PYTEST_ARGS)

@@ -101,7 +101,7 @@ class JobWatch:
         self._interval = max(waiting.poll_interval, SHORTEST_INTERVAL)
         self._began = now
         self._durations = None if waiting.submitted_at is None else durations
-        self._seen, self._fault = "", ""  # in words that many share: a sentence for each would be theirs to keep
+        self._seen, self._fault = "", ""  # the vendor's word alone, which many share: no sentence for each to keep
         self._told: tuple[str, ...] = ()
         self._looked_at: float | None = None
         self.next_at = min(self._first_look(now, chance), max(now, waiting.deadline))
@@ -148,7 +148,7 @@ class JobWatch:
         if self._fault:
             seen = f"it could not be seen: {self._fault}"
         else:
-            seen = f"last seen as {self._seen!r}" if self._seen else "never looked at"
+            seen = "never looked at" if self._looked_at is None else f"last seen as {self._seen!r}"
         return timeout_event(self.waiting.job_id, seen)
 
     def _first_look(self, now: float, chance: float) -> float:

@@ -40,7 +40,8 @@ class Watching:
     def enter(self, waiting: Waiting, *, owner: HasLog) -> Waiter:
         """Wait for a job: see :meth:`Watcher.enter`.
 
-        No ``async with``: what that holds on to costs ten thousand that wait a tenth of each full garbage collection.
+        No ``async with``: the bound method that it holds would be one more object of each that waits, for every full
+        garbage collection.
         """
         self._users += 1
         return self.watcher.enter(waiting, owner=owner)

@@ -14,7 +14,7 @@ from tests.reliability.airflow_model import State
 from tests.reliability.plan import Death, Fault, Misfortune, Trigger, Way
 from tests.reliability.process import Killed, Process
 from tests.reliability.story import Started, Told
-from tests.support.tasks import FakeTaskInstance
+from tests.support.tasks import of_task
 
 if TYPE_CHECKING:
     from tests.reliability.schedule import Schedule
@@ -76,7 +76,7 @@ class Triggerer:
         path, arguments = self._airflow.deferred.trigger.serialize()
         [kind] = [kind for kind in _KINDS if path.endswith(f".{kind.__name__}")]
         trigger: Any = kind(**json.loads(json.dumps(arguments)))
-        trigger._task_instance = FakeTaskInstance()
+        of_task(trigger, "render")
 
         async def first_event() -> Any:
             return [event.payload async for event in trigger.run()]
